@@ -1,0 +1,6 @@
+//! NeuroSphere: a white-label, multi-tenant AI phone platform in one process.
+
+pub mod clock;
+pub mod error;
+pub mod ids;
+pub mod secret;
