@@ -1,1 +1,3 @@
+mod speech;
+
 fn main() {}

@@ -1,0 +1,132 @@
+//! Says which known line was heard, by the very bytes: each loud 20 ms frame of each known line is remembered by its
+//! hash, and the frames of what was heard vote. One changed byte costs its frame's vote, so recognition proves that
+//! the audio came through unchanged. Knows no language and does no signal processing.
+
+use super::ulaw::{FRAME, SILENCE};
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// The share of a line's frames, in percent, that must have come through for the line to count as heard.
+const SHARE_MIN_PERCENT: usize = 60;
+
+#[derive(Default)]
+pub(super) struct Recogniser {
+    lines: Vec<Line>,
+    frames: HashMap<u64, Vec<u32>>,
+}
+
+struct Line {
+    text: Arc<str>,
+    frames: usize,
+}
+
+impl Recogniser {
+    pub(super) fn learn(&mut self, text: &str, audio: &[u8]) {
+        let Ok(number) = u32::try_from(self.lines.len()) else { return };
+        let mut frames = 0;
+        for frame in telling_frames(audio) {
+            let lines = self.frames.entry(fingerprint(frame)).or_default();
+            if lines.last() != Some(&number) {
+                lines.push(number);
+                frames += 1;
+            }
+        }
+        self.lines.push(Line { text: text.into(), frames });
+    }
+
+    /// The lines heard, in the order in which they began; none when nothing known was heard.
+    pub(super) fn recognise(&self, heard: &[u8]) -> Option<String> {
+        let offset = self.alignment(heard)?;
+        let mut votes: HashMap<u32, Votes> = HashMap::new();
+        for (position, frame) in telling_frames(heard.get(offset..).unwrap_or_default()).enumerate() {
+            for line in self.frames.get(&fingerprint(frame)).into_iter().flatten() {
+                let votes = votes.entry(*line).or_insert(Votes { first: position, count: 0 });
+                votes.count += 1;
+            }
+        }
+        let mut heard: Vec<(usize, &str)> = votes
+            .into_iter()
+            .filter_map(|(number, votes)| {
+                let line = self.lines.get(usize::try_from(number).ok()?)?;
+                (line.frames * SHARE_MIN_PERCENT <= votes.count * 100).then_some((votes.first, &*line.text))
+            })
+            .collect();
+        heard.sort_unstable();
+        heard.dedup();
+        let texts: Vec<&str> = heard.into_iter().map(|(_, text)| text).collect();
+        (!texts.is_empty()).then(|| texts.join(" "))
+    }
+
+    /// Where frames begin in what was heard: a gap may have been padded by less than a frame.
+    fn alignment(&self, heard: &[u8]) -> Option<usize> {
+        let known = |offset: &usize| {
+            let frames = telling_frames(heard.get(*offset..).unwrap_or_default());
+            frames.filter(|frame| self.frames.contains_key(&fingerprint(frame))).count()
+        };
+        if 0 < known(&0) {
+            return Some(0);
+        }
+        (1..FRAME.min(heard.len()))
+            .map(|offset| (known(&offset), offset))
+            .max()
+            .filter(|(count, _)| 0 < *count)
+            .map(|(_, offset)| offset)
+    }
+}
+
+struct Votes {
+    first: usize,
+    count: usize,
+}
+
+/// Whole frames that are more than silence: a frame of silence is in every line.
+fn telling_frames(audio: &[u8]) -> impl Iterator<Item = &[u8]> {
+    audio
+        .chunks_exact(FRAME)
+        .filter(|frame| frame.iter().filter(|code| **code | 0x80 != SILENCE).count() > FRAME / 4)
+}
+
+fn fingerprint(frame: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    frame.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(seed: u32, frames: u32) -> Vec<u8> {
+        let samples = frames * u32::try_from(FRAME).unwrap();
+        (0..samples)
+            .map(|n| {
+                u8::try_from((n.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(40_503)) >> 13 & 0x7f)
+                    .unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn hears_only_what_came_through_unchanged() {
+        let (one, two) = (line(1, 30), line(2, 40));
+        let mut recogniser = Recogniser::default();
+        recogniser.learn("one", &one);
+        recogniser.learn("two", &two);
+        let silence = |bytes| vec![SILENCE; bytes];
+        let louder: Vec<u8> = one.iter().map(|code| code ^ 1).collect();
+        for (what, heard, expected) in [
+            ("the line itself", one.clone(), Some("one")),
+            ("after whole frames of silence", [silence(FRAME * 7), one.clone()].concat(), Some("one")),
+            ("shifted by half a frame", [silence(80), one.clone(), silence(80)].concat(), Some("one")),
+            ("both", [two.clone(), silence(FRAME), one.clone()].concat(), Some("two one")),
+            ("the first quarter only", two.get(..FRAME * 10).unwrap().to_vec(), None),
+            ("every byte changed a little", louder, None),
+            ("silence", silence(FRAME * 10), None),
+            ("nothing", Vec::new(), None),
+        ] {
+            assert_eq!(recogniser.recognise(&heard).as_deref(), expected, "{what}");
+        }
+    }
+}
