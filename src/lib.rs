@@ -5,3 +5,5 @@ pub mod error;
 pub mod ids;
 pub mod providers;
 pub mod secret;
+pub mod templates;
+pub mod tenants;

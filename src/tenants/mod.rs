@@ -1,0 +1,3 @@
+//! Tenants: the businesses that use the platform. Must never know a transport.
+
+pub mod persona;
