@@ -81,7 +81,7 @@ impl Importer {
                 let message = format!("clashes with the numbered slots {base}_1, …");
                 self.refuse(&format!("{path}/{base}"), message);
             }
-            properties.insert(base.to_owned(), list(items));
+            properties.insert(base.to_owned(), list(&items));
         }
         let mut schema = json!({"type": "object", "additionalProperties": false, "properties": properties});
         if let (Value::Object(keywords), false) = (&mut schema, required.is_empty()) {
@@ -140,7 +140,7 @@ impl Importer {
         let mut schema = match text("type").unwrap_or_default() {
             "enum" => self.choice(spec.get("values").unwrap_or(&Value::Null), path),
             "array" => match spec.get("items") {
-                Some(items) => list(self.field("items", items, &format!("{path}/items"), depth + 1).schema),
+                Some(items) => list(&self.field("items", items, &format!("{path}/items"), depth + 1).schema),
                 None => self.refuse(&format!("{path}/items"), "must be given for an array"),
             },
             "object" => match spec.get("fields") {
@@ -172,7 +172,7 @@ impl Importer {
             return self.refuse(path, format!("must not be nested deeper than {DEPTH_MAX} levels"));
         }
         if let Some(of) = type_name.strip_prefix("array[").and_then(|rest| rest.strip_suffix(']')) {
-            return list(self.named_type(of.trim(), path, depth + 1));
+            return list(&self.named_type(of.trim(), path, depth + 1));
         }
         if let Some(values) = type_name.strip_prefix("enum[").and_then(|rest| rest.strip_suffix(']')) {
             let values: Vec<_> = values.split(['|', ',']).map(str::trim).collect();
@@ -209,7 +209,7 @@ impl Importer {
     }
 }
 
-fn list(items: Value) -> Value {
+fn list(items: &Value) -> Value {
     json!({"type": "array", "items": items, "maxItems": ITEMS_MAX})
 }
 

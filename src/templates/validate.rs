@@ -201,21 +201,15 @@ fn keep(sha256: &str, validator: Validator) -> Arc<Validator> {
 /// One violation for each place that an error names.
 fn explain(schema: &Value, error: &ValidationError<'_>) -> Vec<Violation> {
     let at = error.instance_path().as_str();
-    match error.kind() {
-        ValidationErrorKind::Required { property } => {
-            let name = escaped(property.as_str().unwrap_or_default());
-            vec![violation(&format!("{at}/{name}"), "is required")]
-        }
-        ValidationErrorKind::AdditionalProperties { unexpected }
-        | ValidationErrorKind::UnevaluatedProperties { unexpected } => unexpected
-            .iter()
-            .map(|name| violation(&format!("{at}/{}", escaped(name)), "is not a field of this template"))
-            .collect(),
-        kind => {
-            let own = own_message(schema, error.schema_path().as_str());
-            vec![violation(at, own.unwrap_or_else(|| message(kind, error)))]
-        }
+    let field = |name: &str, message: &str| violation(&format!("{at}/{}", escaped(name)), message);
+    if let ValidationErrorKind::Required { property } = error.kind() {
+        return vec![field(property.as_str().unwrap_or_default(), "is required")];
     }
+    if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
+        return unexpected.iter().map(|name| field(name, "is not a field of this template")).collect();
+    }
+    let own = own_message(schema, error.schema_path().as_str());
+    vec![violation(at, own.unwrap_or_else(|| message(error)))]
 }
 
 /// What the template itself says when the rule at this place of the schema is broken.
@@ -224,8 +218,8 @@ fn own_message(schema: &Value, keyword_at: &str) -> Option<String> {
     Some(schema.pointer(object_at)?.get(MESSAGE_KEYWORD)?.as_str()?.to_owned())
 }
 
-fn message(kind: &ValidationErrorKind, error: &ValidationError<'_>) -> String {
-    match kind {
+fn message(error: &ValidationError<'_>) -> String {
+    match error.kind() {
         ValidationErrorKind::Type { kind } => format!("must be {}", type_name(kind)),
         ValidationErrorKind::Enum { options } => format!("must be one of {}", listed(options)),
         ValidationErrorKind::Constant { expected_value } => format!("must be {expected_value}"),
@@ -312,7 +306,7 @@ fn violation(path: &str, message: impl Into<String>) -> Violation {
 }
 
 fn pointer(path: &[String]) -> String {
-    path.iter().map(|step| format!("/{}", escaped(step))).collect()
+    path.iter().flat_map(|step| ["/".to_owned(), escaped(step)]).collect()
 }
 
 /// RFC 6901, section 3.

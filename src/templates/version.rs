@@ -7,6 +7,7 @@ use crate::error::{Fault, OrFault, Violation};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
 
 const INSURANCE: &str = include_str!("seeds/insurance.json");
 const REAL_ESTATE: &str = include_str!("seeds/real_estate.json");
@@ -155,5 +156,8 @@ pub fn canonical(value: &Value) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

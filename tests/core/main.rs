@@ -1,9 +1,6 @@
 //! Everything that needs no database and no socket, in one binary that stays below two seconds.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot set up must stop, and says where"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop, and says where")]
 
 mod persona;
 mod templates;
+mod tidy;
