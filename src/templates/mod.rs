@@ -4,7 +4,9 @@
 //! Start at [`version::TemplateVersion`]; a profile is judged by [`validate::profile`] and changed by [`merge::apply`].
 
 pub mod bio;
+pub mod catalog;
 pub mod merge;
 pub mod seed_language;
+mod store;
 pub mod validate;
 pub mod version;

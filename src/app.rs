@@ -1,0 +1,138 @@
+//! The composition root: configuration in, running service out. Joins slices, transports and workers, starts and stops
+//! them. Must never hold a rule.
+
+use axum::Router;
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::Db;
+use crate::db::listen::Hub;
+use crate::error::{Fault, OrFault as _};
+use crate::jobs::runner::{Handlers, Runner};
+use crate::providers::openai::text::TextModels;
+use crate::{calls, http, memory, providers, telemetry};
+
+/// Which parts of the service a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Only {
+    /// All of them.
+    Everything,
+    /// GraphQL.
+    Api,
+    /// Webhooks and media streams.
+    Voice,
+    /// Queued jobs.
+    Work,
+}
+
+/// The parts of the service, joined.
+#[derive(Clone)]
+pub struct App {
+    /// As it was read.
+    pub config: Config,
+    /// Time and ids.
+    pub clock: Clock,
+    /// Postgres.
+    pub db: Db,
+    /// Notifications between processes.
+    pub hub: Hub,
+    /// Summaries, extraction and vectors.
+    pub models: TextModels,
+    /// The client for providers.
+    pub http: reqwest::Client,
+}
+
+impl App {
+    /// Joins the parts; connects to nothing yet.
+    pub fn new(config: Config, clock: Clock) -> Result<Self, Fault> {
+        install_crypto();
+        let http = providers::http::client()?;
+        Ok(Self {
+            db: Db::new(&config.database, &config.master_key, clock.clone())?,
+            hub: Hub::default(),
+            models: TextModels::new(&config.openai, &http),
+            http,
+            clock,
+            config,
+        })
+    }
+
+    /// Every kind of job and what runs it.
+    pub fn runner(&self) -> Runner {
+        let handlers = Handlers::default();
+        let (db, models) = (self.db.clone(), self.models.clone());
+        let handlers = handlers.with(memory::jobs::EMBED, move |attempt| {
+            let (db, models) = (db.clone(), models.clone());
+            async move { memory::jobs::embed(&db, &models, &attempt).await }
+        });
+        let (db, models) = (self.db.clone(), self.models.clone());
+        let handlers = handlers.with(calls::jobs::CONCLUDE, move |attempt| {
+            let (db, models) = (db.clone(), models.clone());
+            async move { calls::jobs::conclude(&db, &models, &attempt).await }
+        });
+        let db = self.db.clone();
+        let handlers = handlers.with(calls::jobs::CLOSE, move |attempt| {
+            let db = db.clone();
+            async move { calls::jobs::close(&db, &attempt).await }
+        });
+        Runner::new(self.db.clone(), handlers)
+    }
+
+    /// Starts the parts that `only` names, on the configured address.
+    pub async fn start(self, only: Only) -> Result<Running, Fault> {
+        let listener = TcpListener::bind(self.config.http.listen).await.or_fault("listen on LISTEN_ADDR")?;
+        self.start_on(listener, only)
+    }
+
+    /// Starts the parts that `only` names, on a socket that is bound already.
+    pub fn start_on(self, listener: TcpListener, only: Only) -> Result<Running, Fault> {
+        let address = listener.local_addr().or_fault("read the bound address")?;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(self.hub.clone().run(self.config.database.clone(), stop.clone()));
+        if matches!(only, Only::Everything | Only::Work) {
+            tasks.spawn(self.runner().run(self.hub.clone(), stop.clone()));
+        }
+        let vitals = http::Vitals { db: self.db.clone(), metrics: telemetry::metrics()? };
+        let site = http::site(self.routes(only), vitals);
+        let stopped = stop.clone().cancelled_owned();
+        tasks.spawn(async move {
+            if let Err(error) = axum::serve(listener, site).with_graceful_shutdown(stopped).await {
+                tracing::error!(%error, "the HTTP server failed");
+            }
+        });
+        tasks.close();
+        Ok(Running { app: self, address, tasks, stop })
+    }
+
+    fn routes(&self, _only: Only) -> Router {
+        Router::new()
+    }
+}
+
+/// A service that runs.
+pub struct Running {
+    /// Its parts.
+    pub app: App,
+    /// Where it listens.
+    pub address: SocketAddr,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Running {
+    /// Stops taking in, lets what is under way finish, and returns when nothing runs any more.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+        self.app.db.close();
+    }
+}
+
+/// Chooses the cryptography of TLS for the whole process; the first choice stays.
+pub fn install_crypto() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+}

@@ -1,0 +1,337 @@
+//! The SQL of the calls slice; the statement that opens a call is in `context.sql`.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{
+    Arrival, Call, CallState, CallerContext, Event, Known, NewSummary, Resolution, Sentiment, Speaker,
+    Summary, SummarySource, Turn,
+};
+use crate::access::Action;
+use crate::db::page::Page;
+use crate::db::tx::{PlatformTx, Sql, TenantSession, TenantTx};
+use crate::db::{Row, Type};
+use crate::error::{Error, Fault, OrFault as _};
+use crate::ids::{CallId, CallerId};
+use crate::tenants::agent::Agent;
+
+const ARRIVE: Sql = Sql::new(
+    "insert into {t}.calls as k (id, call_sid, account_sid, caller_id, from_number, to_number, started_at)
+     values ($1, $2, $3, $4, $5, $6, $7)
+     on conflict (call_sid) do update set call_sid = excluded.call_sid
+     returning k.id, k.state",
+    &[Type::UUID, Type::TEXT, Type::TEXT, Type::UUID, Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ],
+);
+const ADD_TOKEN: Sql = Sql::new(
+    "insert into platform.stream_tokens (token_sha256, tenant_id, call_id, account_sid, expires_at)
+     values ($1, $2, $3, $4, $5)",
+    &[Type::BYTEA, Type::UUID, Type::UUID, Type::TEXT, Type::TIMESTAMPTZ],
+);
+const REDEEM: Sql = Sql::new(
+    "update platform.stream_tokens s set used_at = $2 from platform.tenants t
+      where s.token_sha256 = $1 and s.used_at is null and $2 < s.expires_at and t.id = s.tenant_id and t.state = 'active'
+     returning s.tenant_id, s.call_id, s.account_sid",
+    &[Type::BYTEA, Type::TIMESTAMPTZ],
+);
+const PEEK: Sql = Sql::new(
+    "select account_sid from platform.stream_tokens
+      where token_sha256 = $1 and used_at is null and $2 < expires_at",
+    &[Type::BYTEA, Type::TIMESTAMPTZ],
+);
+const SWEEP_TOKENS: Sql = Sql::new(
+    "delete from platform.stream_tokens where expires_at < $1 - interval '1 day'",
+    &[Type::TIMESTAMPTZ],
+);
+const OPEN: Sql = Sql::new(include_str!("context.sql"), &[Type::UUID, Type::TIMESTAMPTZ]);
+const ADD_TURNS: Sql = Sql::new(
+    "with added as (
+        insert into {t}.call_turns (call_id, sequence, speaker, text, started_ms, ended_ms, heard_ms, interrupted)
+        select $1, * from unnest($2::int[], $3::text[], $4::text[], $5::int[], $6::int[], $7::int[], $8::bool[])
+        on conflict (call_id, sequence) do nothing returning sequence)
+     select pg_notify('calls', $9) from added limit 1",
+    &[
+        Type::UUID, Type::INT4_ARRAY, Type::TEXT_ARRAY, Type::TEXT_ARRAY, Type::INT4_ARRAY, Type::INT4_ARRAY,
+        Type::INT4_ARRAY, Type::BOOL_ARRAY, Type::TEXT,
+    ],
+);
+const ADD_EVENTS: Sql = Sql::new(
+    "insert into {t}.call_events (call_id, sequence, at_ms, leg, kind, data)
+     select $1, * from unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::jsonb[])
+     on conflict (call_id, sequence) do nothing",
+    &[Type::UUID, Type::INT4_ARRAY, Type::INT4_ARRAY, Type::TEXT_ARRAY, Type::TEXT_ARRAY, Type::JSONB_ARRAY],
+);
+const END: Sql = Sql::new(
+    "with ended as (
+        update {t}.calls set state = 'ended', ended_at = $2, end_reason = $3,
+               duration_s = greatest(0, extract(epoch from $2 - coalesce(connected_at, started_at)))::int
+         where id = $1 and state <> 'ended' returning caller_id, started_at),
+     counted as (
+        update {t}.callers c set calls_count = c.calls_count + 1,
+               first_call_at = least(c.first_call_at, ended.started_at),
+               last_call_at = greatest(c.last_call_at, ended.started_at)
+          from ended where c.id = ended.caller_id returning c.id)
+     select pg_notify('calls', $4) from ended",
+    &[Type::UUID, Type::TIMESTAMPTZ, Type::TEXT, Type::TEXT],
+);
+const BY_SID: Sql =
+    Sql::new("select id, state, end_reason from {t}.calls where call_sid = $1", &[Type::TEXT]);
+const FIND: Sql = Sql::new(
+    "select id, caller_id, from_number, to_number, state, end_reason, started_at, connected_at, ended_at, duration_s
+       from {t}.calls where id = any($1)",
+    &[Type::UUID_ARRAY],
+);
+const LIST: Sql = Sql::new(
+    "select id, caller_id, from_number, to_number, state, end_reason, started_at, connected_at, ended_at, duration_s
+       from {t}.calls where id < $1 and ($2::uuid is null or caller_id = $2) order by id desc limit $3",
+    &[Type::UUID, Type::UUID, Type::INT8],
+);
+const LAST_OF: Sql = Sql::new(
+    "select k.id, k.caller_id, k.from_number, k.to_number, k.state, k.end_reason, k.started_at, k.connected_at,
+            k.ended_at, k.duration_s
+       from unnest($1::uuid[]) as asked(caller_id)
+      cross join lateral (select * from {t}.calls x where x.caller_id = asked.caller_id order by x.id desc limit 1) k",
+    &[Type::UUID_ARRAY],
+);
+const TURNS: Sql = Sql::new(
+    "select sequence, speaker, text, started_ms, ended_ms, heard_ms, interrupted from {t}.call_turns
+      where call_id = $1 and $2 < sequence order by sequence limit $3",
+    &[Type::UUID, Type::INT4, Type::INT8],
+);
+const EVENTS: Sql = Sql::new(
+    "select sequence, at_ms, leg, kind, data from {t}.call_events
+      where call_id = $1 and $2 < sequence order by sequence limit $3",
+    &[Type::UUID, Type::INT4, Type::INT8],
+);
+const SUMMARIES: Sql = Sql::new(
+    "select call_id, summary, topics, sentiment, resolution, source, model, created_at from {t}.call_summaries
+      where call_id = any($1)",
+    &[Type::UUID_ARRAY],
+);
+const ADD_SUMMARY: Sql = Sql::new(
+    "with added as (
+        insert into {t}.call_summaries (call_id, summary, topics, sentiment, resolution, source, model)
+        values ($1, $2, $3, $4, $5, $6, $7) on conflict (call_id) do nothing returning call_id)
+     select pg_notify('calls', $8) from added",
+    &[Type::UUID, Type::TEXT, Type::TEXT_ARRAY, Type::TEXT, Type::TEXT, Type::TEXT, Type::TEXT, Type::TEXT],
+);
+
+/// What listeners on the channel `calls` are told: tenant and call.
+pub(super) fn notice(tx: &TenantTx<'_>, call: CallId) -> String {
+    format!("{} {call}", tx.tenant())
+}
+
+/// Id and state of the call of this SID, new or there already.
+pub(super) async fn arrive(
+    tx: &mut TenantTx<'_>,
+    arrival: &Arrival,
+    caller: Option<CallerId>,
+) -> Result<(CallId, CallState), Fault> {
+    let (id, now) = (tx.new_id(), tx.now());
+    let caller = caller.map(|caller| caller.uuid());
+    let from = arrival.from.as_ref().map(crate::ids::PhoneNumber::reveal);
+    let row = tx
+        .row(
+            &ARRIVE,
+            &[&id, &arrival.call_sid, &arrival.account_sid, &caller, &from, &arrival.to.reveal(), &now],
+        )
+        .await?
+        .ok_or_else(|| Fault::new("take in a call"))?;
+    Ok((row.get::<_, Uuid>(0).into(), CallState::read(row.get(1))?))
+}
+
+pub(super) async fn add_token(
+    tx: &mut TenantTx<'_>,
+    call: CallId,
+    (digest, account_sid): (&[u8], &str),
+    expires_at: DateTime<Utc>,
+) -> Result<(), Fault> {
+    let tenant = tx.tenant().uuid();
+    tx.run(&ADD_TOKEN, &[&digest, &tenant, &call.uuid(), &account_sid, &expires_at]).await?;
+    Ok(())
+}
+
+/// Tenant, call and account of a token that was good until now.
+pub(super) async fn redeem(
+    tx: &mut PlatformTx,
+    digest: &[u8],
+) -> Result<Option<(Uuid, Uuid, String)>, Fault> {
+    let now = tx.now();
+    Ok(tx.row(&REDEEM, &[&digest, &now]).await?.map(|row| (row.get(0), row.get(1), row.get(2))))
+}
+
+/// The account of a token that is good now, without using it.
+pub(super) async fn peek(tx: &mut PlatformTx, digest: &[u8]) -> Result<Option<String>, Fault> {
+    let now = tx.now();
+    Ok(tx.row(&PEEK, &[&digest, &now]).await?.map(|row| row.get(0)))
+}
+
+pub(super) async fn sweep_tokens(tx: &mut PlatformTx) -> Result<u64, Fault> {
+    let now = tx.now();
+    tx.run(&SWEEP_TOKENS, &[&now]).await
+}
+
+pub(super) async fn open(session: &mut TenantSession, call: CallId) -> Result<Option<CallerContext>, Error> {
+    let now = session.now();
+    let rows = session.single(Action::CallsHold, &OPEN, &[&call.uuid(), &now]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let known = row.get::<_, Option<Uuid>>(13).map(|id| Known {
+        caller: id.into(),
+        name: row.get(14),
+        calls_count: row.get(15),
+        quick_bio: row.get(16),
+        profile: row.get::<_, Option<serde_json::Value>>(17).unwrap_or_default(),
+        facts: row.get(18),
+        summaries: row.get(19),
+        last_call_at: row.get(20),
+    });
+    Ok(Some(CallerContext {
+        agent: Agent::from_columns(row)?,
+        business_name: row.get(10),
+        call_sid: row.get(11),
+        account_sid: row.get(12),
+        known,
+    }))
+}
+
+pub(super) async fn add_turns(tx: &mut TenantTx<'_>, call: CallId, turns: &[Turn]) -> Result<(), Fault> {
+    let notice = notice(tx, call);
+    let sequences: Vec<_> = turns.iter().map(|turn| turn.sequence).collect();
+    let speakers: Vec<_> = turns.iter().map(|turn| turn.speaker.name()).collect();
+    let texts: Vec<_> = turns.iter().map(|turn| turn.text.as_str()).collect();
+    let started: Vec<_> = turns.iter().map(|turn| turn.started_ms).collect();
+    let ended: Vec<_> = turns.iter().map(|turn| turn.ended_ms).collect();
+    let heard: Vec<_> = turns.iter().map(|turn| turn.heard_ms).collect();
+    let interrupted: Vec<_> = turns.iter().map(|turn| turn.interrupted).collect();
+    tx.run(
+        &ADD_TURNS,
+        &[&call.uuid(), &sequences, &speakers, &texts, &started, &ended, &heard, &interrupted, &notice],
+    )
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn add_events(tx: &mut TenantTx<'_>, call: CallId, events: &[Event]) -> Result<(), Fault> {
+    let sequences: Vec<_> = events.iter().map(|event| event.sequence).collect();
+    let times: Vec<_> = events.iter().map(|event| event.at_ms).collect();
+    let legs: Vec<_> = events.iter().map(|event| event.leg.name()).collect();
+    let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
+    let data: Vec<_> = events.iter().map(|event| &event.data).collect();
+    tx.run(&ADD_EVENTS, &[&call.uuid(), &sequences, &times, &legs, &kinds, &data]).await?;
+    Ok(())
+}
+
+/// True if the call had not ended before.
+pub(super) async fn end(tx: &mut TenantTx<'_>, call: CallId, reason: &str) -> Result<bool, Fault> {
+    let (now, notice) = (tx.now(), notice(tx, call));
+    Ok(tx.row(&END, &[&call.uuid(), &now, &reason, &notice]).await?.is_some())
+}
+
+/// Id, state and end reason of the call of this SID.
+pub(super) async fn by_sid(
+    tx: &mut TenantTx<'_>,
+    call_sid: &str,
+) -> Result<Option<(CallId, CallState, Option<String>)>, Fault> {
+    let Some(row) = tx.row(&BY_SID, &[&call_sid]).await? else { return Ok(None) };
+    Ok(Some((row.get::<_, Uuid>(0).into(), CallState::read(row.get(1))?, row.get(2))))
+}
+
+fn call(row: &Row) -> Result<Call, Fault> {
+    let number = |text: Option<&str>| text.map(str::parse).transpose().or_fault("read a call's number");
+    Ok(Call {
+        id: row.get::<_, Uuid>(0).into(),
+        caller: row.get::<_, Option<Uuid>>(1).map(Into::into),
+        from: number(row.get(2))?,
+        to: row.get::<_, &str>(3).parse().or_fault("read a call's number")?,
+        state: CallState::read(row.get(4))?,
+        end_reason: row.get(5),
+        started_at: row.get(6),
+        connected_at: row.get(7),
+        ended_at: row.get(8),
+        duration_s: row.get(9),
+    })
+}
+
+pub(super) async fn find(tx: &mut TenantTx<'_>, ids: &[Uuid]) -> Result<Vec<Call>, Fault> {
+    tx.rows(&FIND, &[&ids]).await?.iter().map(call).collect()
+}
+
+pub(super) async fn list(
+    tx: &mut TenantTx<'_>,
+    caller: Option<CallerId>,
+    page: Page,
+) -> Result<Vec<Call>, Fault> {
+    let caller = caller.map(|caller| caller.uuid());
+    tx.rows(&LIST, &[&page.before(), &caller, &page.limit()]).await?.iter().map(call).collect()
+}
+
+pub(super) async fn last_of(tx: &mut TenantTx<'_>, callers: &[Uuid]) -> Result<Vec<Call>, Fault> {
+    tx.rows(&LAST_OF, &[&callers]).await?.iter().map(call).collect()
+}
+
+pub(super) async fn turns(
+    tx: &mut TenantTx<'_>,
+    call: CallId,
+    after: i32,
+    limit: i64,
+) -> Result<Vec<Turn>, Fault> {
+    let turn = |row: &Row| {
+        Ok(Turn {
+            sequence: row.get(0),
+            speaker: Speaker::named(row.get(1)).ok_or_else(|| Fault::new("read a turn's speaker"))?,
+            text: row.get(2),
+            started_ms: row.get(3),
+            ended_ms: row.get(4),
+            heard_ms: row.get(5),
+            interrupted: row.get(6),
+        })
+    };
+    tx.rows(&TURNS, &[&call.uuid(), &after, &limit]).await?.iter().map(turn).collect()
+}
+
+pub(super) async fn events(
+    tx: &mut TenantTx<'_>,
+    call: CallId,
+    after: i32,
+    limit: i64,
+) -> Result<Vec<Event>, Fault> {
+    let event = |row: &Row| {
+        Ok(Event {
+            sequence: row.get(0),
+            at_ms: row.get(1),
+            leg: super::Leg::named(row.get(2)).ok_or_else(|| Fault::new("read an event's leg"))?,
+            kind: row.get(3),
+            data: row.get(4),
+        })
+    };
+    tx.rows(&EVENTS, &[&call.uuid(), &after, &limit]).await?.iter().map(event).collect()
+}
+
+pub(super) async fn summaries(tx: &mut TenantTx<'_>, calls: &[Uuid]) -> Result<Vec<Summary>, Fault> {
+    let summary = |row: &Row| {
+        let unknown = || Fault::new("read a summary");
+        Ok(Summary {
+            call: row.get::<_, Uuid>(0).into(),
+            text: row.get(1),
+            topics: row.get(2),
+            sentiment: Sentiment::named(row.get(3)).ok_or_else(unknown)?,
+            resolution: Resolution::named(row.get(4)).ok_or_else(unknown)?,
+            source: SummarySource::named(row.get(5)).ok_or_else(unknown)?,
+            model: row.get(6),
+            created_at: row.get(7),
+        })
+    };
+    tx.rows(&SUMMARIES, &[&calls]).await?.iter().map(summary).collect()
+}
+
+/// A call is summarised once; a second summary changes nothing.
+pub(super) async fn add_summary(tx: &mut TenantTx<'_>, call: CallId, new: &NewSummary) -> Result<(), Fault> {
+    let notice = notice(tx, call);
+    let (sentiment, resolution) = (new.sentiment.name(), new.resolution.name());
+    let source = new.source.name();
+    tx.run(
+        &ADD_SUMMARY,
+        &[&call.uuid(), &new.text, &new.topics, &sentiment, &resolution, &source, &new.model, &notice],
+    )
+    .await?;
+    Ok(())
+}

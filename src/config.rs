@@ -1,0 +1,348 @@
+//! The only reader of the environment: one struct per section, all mistakes reported at once. Must never know what the
+//! values are used for.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use url::Url;
+
+use crate::secret::{MasterKey, Secret};
+
+/// Everything that can be configured. The README lists every variable.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where Postgres is.
+    pub database: Database,
+    /// Where we listen and under which names we are reached.
+    pub http: Http,
+    /// The telephone carrier.
+    pub twilio: Twilio,
+    /// The model provider.
+    pub openai: OpenAi,
+    /// What is logged, and how.
+    pub telemetry: Telemetry,
+    /// Seals tenants' credentials and signs cursors (`MASTER_KEY`).
+    pub master_key: MasterKey,
+    /// Development or production (`ENVIRONMENT`).
+    pub environment: Environment,
+}
+
+/// Development shows `GraphiQL` and introspection; production does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// On an engineer's machine.
+    Development,
+    /// Where customers are.
+    Production,
+}
+
+/// Where Postgres is.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// The owner's URL (`DATABASE_URL`), for `migrate`, `tenant create` and `doctor`; a server can run without it.
+    pub owner_url: Option<Secret>,
+    /// The login role's URL (`DATABASE_APP_URL`); derived from the owner's when unset.
+    pub app_url: Secret,
+    /// Password of the login role, which `migrate` sets.
+    pub app_password: Secret,
+    /// PEM file of the certificate authority that signed the server's certificate (`DATABASE_CA_FILE`); public ones
+    /// are trusted anyway.
+    pub ca_file: Option<std::path::PathBuf>,
+    /// Connections at most (`DATABASE_POOL_MAX`).
+    pub pool_max: usize,
+}
+
+/// Where we listen and under which names we are reached.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// `LISTEN_ADDR`.
+    pub listen: SocketAddr,
+    /// What carriers are given and sign (`PUBLIC_URL`), without a trailing slash.
+    pub public_url: Url,
+    /// Tenants are `{slug}.BASE_DOMAIN`.
+    pub base_domain: String,
+}
+
+/// The telephone carrier.
+#[derive(Debug, Clone)]
+pub struct Twilio {
+    /// The platform's own account (`TWILIO_ACCOUNT_SID`).
+    pub account_sid: String,
+    /// Its auth token (`TWILIO_AUTH_TOKEN`).
+    pub auth_token: Secret,
+    /// `TWILIO_API_URL`.
+    pub api_url: Url,
+}
+
+/// The model provider.
+#[derive(Debug, Clone)]
+pub struct OpenAi {
+    /// `OPENAI_API_KEY`.
+    pub api_key: Secret,
+    /// `OPENAI_BASE_URL`, without a trailing slash; the Realtime URL follows from it.
+    pub base_url: Url,
+    /// The speech model (`OPENAI_REALTIME_MODEL`).
+    pub realtime_model: String,
+    /// Writes down what callers say (`OPENAI_TRANSCRIPTION_MODEL`).
+    pub transcription_model: String,
+    /// Summaries and extraction (`OPENAI_TEXT_MODEL`).
+    pub text_model: String,
+    /// `OPENAI_EMBEDDING_MODEL`; must offer 384 dimensions.
+    pub embedding_model: String,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// Filter directives (`LOG`), as of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+    /// `LOG_FORMAT=json` for machines.
+    pub json: bool,
+}
+
+/// Every mistake of the environment, each with what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration has {} mistake(s):{}", .0.len(), listed(.0))]
+pub struct Mistakes(pub Vec<String>);
+
+fn listed(mistakes: &[String]) -> String {
+    mistakes.iter().fold(String::new(), |mut text, mistake| {
+        let _ = write!(text, "\n  - {mistake}");
+        text
+    })
+}
+
+impl Config {
+    /// Reads the process's environment.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    pub fn from_env() -> Result<Self, Mistakes> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads variables through `get`; an empty value counts as unset.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, Mistakes> {
+        let mut from = Reader { get: &get, mistakes: Vec::new() };
+        let listen = from.parsed("LISTEN_ADDR", "127.0.0.1:8080", "an address such as 127.0.0.1:8080");
+        let default_public = listen.map_or_else(String::new, |at: SocketAddr| format!("http://{at}"));
+        let master_key = from.required("MASTER_KEY", "make one with: openssl rand -hex 32");
+        let master_key = master_key.and_then(|hex| {
+            from.must(
+                MasterKey::parse(&hex),
+                "MASTER_KEY must be 64 hexadecimal digits (openssl rand -hex 32)",
+            )
+        });
+        let environment = match from.text("ENVIRONMENT", "production").as_str() {
+            "development" => Some(Environment::Development),
+            "production" => Some(Environment::Production),
+            other => from.must(None, &format!("ENVIRONMENT is {other:?}; it is development or production")),
+        };
+        let database = from.database(master_key.as_ref());
+        let public_url = from.url("PUBLIC_URL", &default_public);
+        let twilio_url = from.url("TWILIO_API_URL", "https://api.twilio.com");
+        let openai_url = from.url("OPENAI_BASE_URL", "https://api.openai.com/v1");
+        let twilio_sid = from.required("TWILIO_ACCOUNT_SID", "the AC… of the Twilio console");
+        let twilio_token = from.required("TWILIO_AUTH_TOKEN", "the primary auth token of the Twilio console");
+        let openai_key = from.required("OPENAI_API_KEY", "a key of the OpenAI platform");
+        let base_domain = from.text("BASE_DOMAIN", "localhost");
+        let openai_names = from.openai_models();
+        let telemetry =
+            Telemetry { filter: from.text("LOG", "info"), json: from.text("LOG_FORMAT", "text") == "json" };
+        let mistakes = std::mem::take(&mut from.mistakes);
+        let whole = (|| {
+            let [realtime_model, transcription_model, text_model, embedding_model] = openai_names;
+            Some(Self {
+                database: database?,
+                http: Http { listen: listen?, public_url: public_url?, base_domain },
+                twilio: Twilio {
+                    account_sid: twilio_sid?,
+                    auth_token: Secret::new(twilio_token?),
+                    api_url: twilio_url?,
+                },
+                openai: OpenAi {
+                    api_key: Secret::new(openai_key?),
+                    base_url: openai_url?,
+                    realtime_model,
+                    transcription_model,
+                    text_model,
+                    embedding_model,
+                },
+                telemetry,
+                master_key: master_key?,
+                environment: environment?,
+            })
+        })();
+        if mistakes.is_empty() { whole.ok_or(Mistakes(mistakes)) } else { Err(Mistakes(mistakes)) }
+    }
+}
+
+/// The part of the configuration that needs only the database, for `migrate`, `tenant` and `template`.
+#[derive(Debug, Clone)]
+pub struct Operations {
+    /// Where Postgres is.
+    pub database: Database,
+    /// Tenants are `{slug}.BASE_DOMAIN`.
+    pub base_domain: String,
+    /// Seals tenants' credentials.
+    pub master_key: MasterKey,
+}
+
+impl Operations {
+    /// Reads the process's environment.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    pub fn from_env() -> Result<Self, Mistakes> {
+        let get = |name: &str| std::env::var(name).ok();
+        let mut from = Reader { get: &get, mistakes: Vec::new() };
+        let master_key = from.required("MASTER_KEY", "make one with: openssl rand -hex 32");
+        let master_key = master_key.and_then(|hex| {
+            from.must(
+                MasterKey::parse(&hex),
+                "MASTER_KEY must be 64 hexadecimal digits (openssl rand -hex 32)",
+            )
+        });
+        let database = from.database(master_key.as_ref());
+        if database.as_ref().is_some_and(|found| found.owner_url.is_none()) {
+            from.mistakes
+                .push("DATABASE_URL is not set: this command needs the owner's connection".to_owned());
+        }
+        let base_domain = from.text("BASE_DOMAIN", "localhost");
+        match (database, master_key) {
+            (Some(database), Some(master_key)) if from.mistakes.is_empty() => {
+                Ok(Self { database, base_domain, master_key })
+            }
+            _ => Err(Mistakes(from.mistakes)),
+        }
+    }
+}
+
+struct Reader<'a> {
+    get: &'a dyn Fn(&str) -> Option<String>,
+    mistakes: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn found(&self, name: &str) -> Option<String> {
+        (self.get)(name).filter(|value| !value.is_empty())
+    }
+
+    fn text(&self, name: &str, default: &str) -> String {
+        self.found(name).unwrap_or_else(|| default.to_owned())
+    }
+
+    fn required(&mut self, name: &str, advice: &str) -> Option<String> {
+        let found = self.found(name);
+        self.must(found, &format!("{name} is not set: {advice}"))
+    }
+
+    fn must<T>(&mut self, value: Option<T>, mistake: &str) -> Option<T> {
+        if value.is_none() {
+            self.mistakes.push(mistake.to_owned());
+        }
+        value
+    }
+
+    fn parsed<T: std::str::FromStr>(&mut self, name: &str, default: &str, form: &str) -> Option<T> {
+        let text = self.text(name, default);
+        self.must(text.parse().ok(), &format!("{name} is {text:?}; it should be {form}"))
+    }
+
+    fn url(&mut self, name: &str, default: &str) -> Option<Url> {
+        let text = self.text(name, default);
+        let url = Url::parse(text.trim_end_matches('/')).ok();
+        let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        self.must(url, &format!("{name} is not an http(s) URL"))
+    }
+
+    fn openai_models(&self) -> [String; 4] {
+        [
+            self.text("OPENAI_REALTIME_MODEL", "gpt-realtime-2.1"),
+            self.text("OPENAI_TRANSCRIPTION_MODEL", "gpt-4o-mini-transcribe"),
+            self.text("OPENAI_TEXT_MODEL", "gpt-4.1-mini"),
+            self.text("OPENAI_EMBEDDING_MODEL", "text-embedding-3-small"),
+        ]
+    }
+
+    /// The login role's password is derived from the master key, so that one owner URL is enough to start with.
+    fn database(&mut self, master_key: Option<&MasterKey>) -> Option<Database> {
+        let owner = self.found("DATABASE_URL");
+        let app = self.found("DATABASE_APP_URL");
+        let pool_max = self.parsed("DATABASE_POOL_MAX", "16", "a number of connections");
+        let derived = master_key.map(|key| {
+            key.tag("postgres login role", b"neurosphere_app").iter().fold(String::new(), |mut hex, byte| {
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })
+        });
+        let app_url = match (app, &owner, &derived) {
+            (Some(app), _, _) => Some(app),
+            (None, Some(owner), Some(password)) => {
+                let url = Url::parse(owner).ok().and_then(|mut url| {
+                    url.set_username("neurosphere_app").ok()?;
+                    url.set_password(Some(password)).ok()?;
+                    Some(url.to_string())
+                });
+                self.must(url, "DATABASE_URL is not a URL such as postgres://owner:password@host:5432/name")
+            }
+            (None, None, _) => {
+                self.must(None, "DATABASE_URL is not set: run scripts/setup, or name a Postgres >= 16")
+            }
+            (None, Some(_), None) => None,
+        }?;
+        let password =
+            Url::parse(&app_url).ok().and_then(|url| url.password().map(str::to_owned)).or(derived)?;
+        Some(Database {
+            owner_url: owner.map(Secret::new),
+            app_url: Secret::new(app_url),
+            app_password: Secret::new(password),
+            ca_file: self.found("DATABASE_CA_FILE").map(Into::into),
+            pool_max: pool_max?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, Mistakes> {
+        let map: HashMap<String, String> =
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Config::read(|name| map.get(name).cloned())
+    }
+
+    const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    #[test]
+    fn all_mistakes_are_reported_at_once() {
+        let text = read(&[("LISTEN_ADDR", "nowhere"), ("PUBLIC_URL", "ftp://x"), ("ENVIRONMENT", "test")]);
+        let text = text.unwrap_err().to_string();
+        for name in [
+            "LISTEN_ADDR",
+            "PUBLIC_URL",
+            "ENVIRONMENT",
+            "MASTER_KEY",
+            "DATABASE_URL",
+            "TWILIO_AUTH_TOKEN",
+            "OPENAI_API_KEY",
+        ] {
+            assert!(text.contains(name), "{name} is missing from: {text}");
+        }
+    }
+
+    #[test]
+    fn the_login_role_follows_from_the_owner() {
+        let config = read(&[
+            ("MASTER_KEY", KEY),
+            ("DATABASE_URL", "postgres://owner:pw@db.example:5432/neuro"),
+            ("TWILIO_ACCOUNT_SID", "AC1"),
+            ("TWILIO_AUTH_TOKEN", "t"),
+            ("OPENAI_API_KEY", "k"),
+            ("PUBLIC_URL", "https://voice.example.com/"),
+        ])
+        .unwrap();
+        let app = config.database.app_url.reveal();
+        assert!(app.starts_with("postgres://neurosphere_app:") && app.ends_with("@db.example:5432/neuro"));
+        assert!(app.contains(config.database.app_password.reveal()));
+        assert_eq!(config.environment, Environment::Production);
+        assert!(!format!("{config:?}").contains(config.database.app_password.reveal()));
+    }
+}

@@ -1,0 +1,83 @@
+//! The queue: work that is enqueued with the write that causes it, and done once, later, as the tenant of its row. Owns
+//! the rows and the runner; must never know what a job does.
+//!
+//! A job is named by kind and key, so that enqueuing twice is enqueuing once. It may run twice all the same (a crash
+//! after its deed, before its row says so): every job is idempotent by its key.
+
+pub mod runner;
+mod store;
+
+use crate::access::TenantScope;
+use crate::db::tx::TenantTx;
+use crate::error::{Error, Fault};
+use std::time::Duration;
+
+/// A kind of job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// `slice.verb`.
+    pub name: &'static str,
+    /// After so many tries it is dead, and kept for people to look at.
+    pub attempts_max: i32,
+}
+
+/// Enqueues a job, once per kind and key, to be run as soon as the transaction is committed.
+pub async fn enqueue(tx: &mut TenantTx<'_>, kind: &Kind, key: &str) -> Result<(), Fault> {
+    enqueue_in(tx, kind, key, Duration::ZERO).await
+}
+
+/// Enqueues a job, once per kind and key, to be run after `delay`.
+pub async fn enqueue_in(tx: &mut TenantTx<'_>, kind: &Kind, key: &str, delay: Duration) -> Result<(), Fault> {
+    store::add(tx, kind.name, key, delay).await
+}
+
+/// One try at a job.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The tenant of the job's row.
+    pub scope: TenantScope,
+    /// The job's key.
+    pub key: String,
+    /// There will be no other try.
+    pub last: bool,
+}
+
+/// Why a job did not succeed, and whether to try it again.
+#[derive(Debug)]
+pub struct Failed {
+    /// What went wrong.
+    pub fault: Fault,
+    /// No later try can succeed.
+    pub for_good: bool,
+}
+
+impl Failed {
+    /// No later try can succeed.
+    pub fn for_good(doing: &str) -> Self {
+        Self { fault: Fault::new(doing), for_good: true }
+    }
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self { fault, for_good: false }
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Fault(fault) => fault.into(),
+            refused
+            @ (Error::Forbidden | Error::NotFound(_) | Error::Invalid(_) | Error::Conflict { .. }) => {
+                Self { fault: Fault::caused("the job was refused", refused), for_good: true }
+            }
+        }
+    }
+}
+
+impl From<crate::providers::http::Trouble> for Failed {
+    fn from(trouble: crate::providers::http::Trouble) -> Self {
+        Self { fault: trouble.fault, for_good: !trouble.passing }
+    }
+}

@@ -1,0 +1,219 @@
+//! Runs queued jobs: claims one, runs it as its tenant, says done, again or dead. Woken by notifications and, where
+//! those are lost, by the time the next job is due. Must never know what a job does: [`Handlers`] does.
+
+use chrono::TimeDelta;
+use futures_util::future::BoxFuture;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::store::{self, Claimed};
+use super::{Attempt, Failed, Kind};
+use crate::access::{Actor, Role, TenantScope};
+use crate::db::Db;
+use crate::db::listen::{Heard, Hub};
+use crate::error::Fault;
+
+type Handler = Arc<dyn Fn(Attempt) -> BoxFuture<'static, Result<(), Failed>> + Send + Sync>;
+
+/// Which function runs which kind of job.
+#[derive(Default, Clone)]
+pub struct Handlers {
+    by_kind: HashMap<&'static str, (Kind, Handler)>,
+}
+
+impl Handlers {
+    /// Adds the function that runs a kind of job.
+    #[must_use]
+    pub fn with<F, Run>(mut self, kind: Kind, run: F) -> Self
+    where
+        F: Fn(Attempt) -> Run + Send + Sync + 'static,
+        Run: Future<Output = Result<(), Failed>> + Send + 'static,
+    {
+        self.by_kind.insert(kind.name, (kind, Arc::new(move |attempt| Box::pin(run(attempt)))));
+        self
+    }
+}
+
+/// Claims and runs jobs. Cheap to clone.
+#[derive(Clone)]
+pub struct Runner {
+    db: Db,
+    handlers: Handlers,
+    slots: Arc<Semaphore>,
+}
+
+impl Runner {
+    const JOBS_AT_ONCE: usize = 4;
+    const LEASE: TimeDelta = TimeDelta::seconds(60);
+    const RENEW_EVERY: Duration = Duration::from_secs(20);
+    const RUN_MAX: Duration = Duration::from_secs(300);
+    const SLEEP_MAX: Duration = Duration::from_secs(5);
+    const BACK_OFF_MAX_S: i64 = 600;
+
+    /// A runner of these jobs.
+    pub fn new(db: Db, handlers: Handlers) -> Self {
+        Self { db, handlers, slots: Arc::new(Semaphore::new(Self::JOBS_AT_ONCE)) }
+    }
+
+    /// Runs jobs until stopped; those under way are finished.
+    pub async fn run(self, hub: Hub, stop: CancellationToken) {
+        let mut heard = hub.subscribe();
+        let running = TaskTracker::new();
+        while !stop.is_cancelled() {
+            match self.claim().await {
+                Ok(Some((job, slot))) => {
+                    let runner = self.clone();
+                    running.spawn(async move {
+                        runner.finish(&job).await;
+                        drop(slot);
+                    });
+                }
+                Ok(None) => {
+                    let wait = self.until_due().await;
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(wait) => {}
+                        () = woken(&mut heard) => {}
+                    }
+                }
+                Err(fault) => {
+                    tracing::warn!(fault = fault.chain(), "cannot claim jobs; trying again");
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(Self::SLEEP_MAX) => {}
+                    }
+                }
+            }
+        }
+        running.close();
+        running.wait().await;
+    }
+
+    /// Runs everything that is due, one after the other, and says how many there were; for tests and the demo.
+    pub async fn run_due(&self) -> Result<usize, Fault> {
+        let mut count = 0;
+        while let Some((job, _slot)) = self.claim().await? {
+            self.finish(&job).await;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    async fn claim(&self) -> Result<Option<(Claimed, tokio::sync::OwnedSemaphorePermit)>, Fault> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let slot = slot.map_err(|error| Fault::caused("wait for a place to run a job", error))?;
+        let mut tx = self.db.platform().await?;
+        let job = store::claim(&mut tx, Self::LEASE).await?;
+        tx.commit().await?;
+        Ok(job.map(|job| (job, slot)))
+    }
+
+    async fn until_due(&self) -> Duration {
+        let due = async {
+            let mut tx = self.db.platform().await?;
+            let due = store::next_due(&mut tx).await?;
+            tx.commit().await?;
+            Ok::<_, Fault>(due)
+        };
+        let wait = match due.await {
+            Ok(Some(at)) => (at - self.db.clock().now()).to_std().unwrap_or(Duration::from_millis(50)),
+            Ok(None) | Err(_) => Self::SLEEP_MAX,
+        };
+        wait.min(Self::SLEEP_MAX)
+    }
+
+    async fn finish(&self, job: &Claimed) {
+        let outcome = self.attempt(job).await;
+        if let Err(fault) = self.settle(job, outcome).await {
+            tracing::warn!(
+                job.kind,
+                fault = fault.chain(),
+                "a job's outcome was not saved; it will run again"
+            );
+        }
+    }
+
+    async fn attempt(&self, job: &Claimed) -> Result<(), Failed> {
+        let Some((kind, handler)) = self.handlers.by_kind.get(job.kind.as_str()) else {
+            return Err(Failed::for_good("no handler for this kind of job"));
+        };
+        let scope = TenantScope::mint(job.tenant.into(), Actor::Job(job.id.into()), Role::Job);
+        let last = kind.attempts_max <= job.attempts;
+        let work = handler(Attempt { scope, key: job.key.clone(), last });
+        let renewals = async {
+            loop {
+                tokio::time::sleep(Self::RENEW_EVERY).await;
+                if let Err(fault) = self.renew(job).await {
+                    tracing::warn!(job.kind, fault = fault.chain(), "a job's lease was not renewed");
+                }
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            () = tokio::time::sleep(Self::RUN_MAX) => Err(Fault::new("the job took too long").into()),
+            () = renewals => Ok(()),
+        }
+    }
+
+    async fn renew(&self, job: &Claimed) -> Result<(), Fault> {
+        let mut tx = self.db.platform().await?;
+        store::renew(&mut tx, job, Self::LEASE).await?;
+        tx.commit().await
+    }
+
+    async fn settle(&self, job: &Claimed, outcome: Result<(), Failed>) -> Result<(), Fault> {
+        let attempts_max =
+            self.handlers.by_kind.get(job.kind.as_str()).map_or(1, |(kind, _)| kind.attempts_max);
+        let mut tx = self.db.platform().await?;
+        match outcome {
+            Ok(()) => store::done(&mut tx, job).await?,
+            Err(failed) if failed.for_good || attempts_max <= job.attempts => {
+                tracing::error!(job.kind, job.attempts, fault = failed.fault.chain(), "a job is dead");
+                store::bury(&mut tx, job, &failed.fault.chain()).await?;
+            }
+            Err(failed) => {
+                tracing::warn!(
+                    job.kind,
+                    job.attempts,
+                    fault = failed.fault.chain(),
+                    "a job failed; trying again"
+                );
+                store::again(&mut tx, job, back_off(job.attempts), &failed.fault.chain()).await?;
+            }
+        }
+        tx.commit().await
+    }
+}
+
+/// 2, 4, 8 … seconds, at most ten minutes.
+fn back_off(attempts: i32) -> TimeDelta {
+    let seconds = 1i64 << u32::try_from(attempts.clamp(1, 20)).unwrap_or(1);
+    TimeDelta::seconds(seconds.min(Runner::BACK_OFF_MAX_S))
+}
+
+/// Returns when a job may have been enqueued.
+async fn woken(heard: &mut tokio::sync::broadcast::Receiver<Heard>) {
+    loop {
+        match heard.recv().await {
+            Ok(Heard::Notice { channel, .. }) if channel != "jobs" => {}
+            Ok(Heard::Notice { .. } | Heard::Gap) | Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn back_off_doubles_up_to_ten_minutes() {
+        let seconds: Vec<_> = [1, 2, 3, 9, 10, 99].map(|n| back_off(n).num_seconds()).to_vec();
+        assert_eq!(seconds, [2, 4, 8, 512, 600, 600]);
+    }
+}

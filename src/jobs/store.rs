@@ -1,0 +1,108 @@
+//! The SQL of the queue.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
+use uuid::Uuid;
+
+use crate::db::tx::{PlatformTx, Sql, TenantTx};
+use crate::db::{Row, Type};
+use crate::error::Fault;
+
+const ADD: Sql = Sql::new(
+    "with added as (insert into platform.jobs (id, tenant_id, kind, key, run_at) values ($1, $2, $3, $4, $5)
+                    on conflict (tenant_id, kind, key) do nothing returning kind)
+     select pg_notify('jobs', kind) from added",
+    &[Type::UUID, Type::UUID, Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ],
+);
+const CLAIM: Sql = Sql::new(
+    "update platform.jobs j set state = 'running', attempts = attempts + 1, leased_until = $2
+      where id = (select id from platform.jobs
+                   where (state = 'queued' and run_at <= $1) or (state = 'running' and leased_until < $1)
+                   order by run_at for update skip locked limit 1)
+     returning id, tenant_id, kind, key, attempts",
+    &[Type::TIMESTAMPTZ, Type::TIMESTAMPTZ],
+);
+const NEXT: Sql = Sql::new(
+    "select min(case when state = 'queued' then run_at else leased_until end) from platform.jobs
+      where state in ('queued', 'running')",
+    &[],
+);
+const DONE: Sql = Sql::new(
+    "update platform.jobs set state = 'done', finished_at = $2, leased_until = null, last_error = null
+      where id = $1 and attempts = $3",
+    &[Type::UUID, Type::TIMESTAMPTZ, Type::INT4],
+);
+const AGAIN: Sql = Sql::new(
+    "update platform.jobs set state = 'queued', run_at = $2, leased_until = null, last_error = $3
+      where id = $1 and attempts = $4",
+    &[Type::UUID, Type::TIMESTAMPTZ, Type::TEXT, Type::INT4],
+);
+const DEAD: Sql = Sql::new(
+    "update platform.jobs set state = 'dead', finished_at = $2, leased_until = null, last_error = $3
+      where id = $1 and attempts = $4",
+    &[Type::UUID, Type::TIMESTAMPTZ, Type::TEXT, Type::INT4],
+);
+const RENEW: Sql = Sql::new(
+    "update platform.jobs set leased_until = $2 where id = $1 and attempts = $3 and state = 'running'",
+    &[Type::UUID, Type::TIMESTAMPTZ, Type::INT4],
+);
+
+/// A job that this process now holds, for the length of its lease.
+#[derive(Debug, Clone)]
+pub(super) struct Claimed {
+    pub(super) id: Uuid,
+    pub(super) tenant: Uuid,
+    pub(super) kind: String,
+    pub(super) key: String,
+    pub(super) attempts: i32,
+}
+
+fn claimed(row: &Row) -> Claimed {
+    Claimed { id: row.get(0), tenant: row.get(1), kind: row.get(2), key: row.get(3), attempts: row.get(4) }
+}
+
+pub(super) async fn add(tx: &mut TenantTx<'_>, kind: &str, key: &str, delay: Duration) -> Result<(), Fault> {
+    let (id, tenant) = (tx.new_id(), tx.tenant().uuid());
+    let run_at = tx.now() + TimeDelta::from_std(delay).unwrap_or(TimeDelta::zero());
+    tx.run(&ADD, &[&id, &tenant, &kind, &key, &run_at]).await?;
+    Ok(())
+}
+
+pub(super) async fn claim(tx: &mut PlatformTx, lease: TimeDelta) -> Result<Option<Claimed>, Fault> {
+    let now = tx.now();
+    Ok(tx.row(&CLAIM, &[&now, &(now + lease)]).await?.as_ref().map(claimed))
+}
+
+/// When the next job is due, if any is waiting.
+pub(super) async fn next_due(tx: &mut PlatformTx) -> Result<Option<DateTime<Utc>>, Fault> {
+    Ok(tx.row(&NEXT, &[]).await?.and_then(|row| row.get(0)))
+}
+
+pub(super) async fn done(tx: &mut PlatformTx, job: &Claimed) -> Result<(), Fault> {
+    let now = tx.now();
+    tx.run(&DONE, &[&job.id, &now, &job.attempts]).await?;
+    Ok(())
+}
+
+pub(super) async fn again(
+    tx: &mut PlatformTx,
+    job: &Claimed,
+    wait: TimeDelta,
+    why: &str,
+) -> Result<(), Fault> {
+    let at = tx.now() + wait;
+    tx.run(&AGAIN, &[&job.id, &at, &why, &job.attempts]).await?;
+    Ok(())
+}
+
+pub(super) async fn bury(tx: &mut PlatformTx, job: &Claimed, why: &str) -> Result<(), Fault> {
+    let now = tx.now();
+    tx.run(&DEAD, &[&job.id, &now, &why, &job.attempts]).await?;
+    Ok(())
+}
+
+pub(super) async fn renew(tx: &mut PlatformTx, job: &Claimed, lease: TimeDelta) -> Result<(), Fault> {
+    let until = tx.now() + lease;
+    tx.run(&RENEW, &[&job.id, &until, &job.attempts]).await?;
+    Ok(())
+}
