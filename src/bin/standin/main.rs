@@ -1,3 +1,4 @@
+mod openai;
 mod speech;
 
 fn main() {}
