@@ -1,1 +1,62 @@
-fn main() {}
+//! The command line: one subcommand per deed of an operator. Prints for people, exits non-zero with what to do next.
+
+#![expect(clippy::print_stdout, reason = "a command line prints its results")]
+#![expect(clippy::print_stderr, reason = "a command line prints its errors")]
+
+mod commands;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// `NeuroSphere`: AI agents that answer the telephone, for many businesses, each on its own.
+#[derive(Parser)]
+#[command(version, about, long_about = None, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service: GraphQL API, voice gateway and workers, or one of them
+    Serve(commands::serve::Serve),
+    /// Set up roles, migrate the control plane and every tenant, publish the built-in templates
+    Migrate,
+    /// Make and list tenants
+    #[command(subcommand)]
+    Tenant(commands::tenant::Tenant),
+    /// List and make industry templates
+    #[command(subcommand)]
+    Template(commands::template::Template),
+    /// Check everything that the service needs, and say what to do where it is missing
+    Doctor,
+}
+
+fn main() -> ExitCode {
+    let command = Arguments::parse().command;
+    neurosphere::app::install_crypto();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start: {error}")),
+    };
+    match runtime.block_on(run(command)) {
+        Ok(code) => code,
+        Err(message) => failed(&message),
+    }
+}
+
+/// The error is what a person should read.
+async fn run(command: Command) -> Result<ExitCode, String> {
+    match command {
+        Command::Serve(serve) => serve.run().await,
+        Command::Migrate => commands::migrate::run().await,
+        Command::Tenant(tenant) => tenant.run().await,
+        Command::Template(template) => template.run().await,
+        Command::Doctor => commands::doctor::run().await,
+    }
+}
+
+fn failed(message: &str) -> ExitCode {
+    eprintln!("neurosphere: {message}");
+    ExitCode::FAILURE
+}

@@ -2,8 +2,7 @@
 select current_setting('server_version_num')::int,
        coalesce((select extversion::text from pg_extension where extname = 'vector'),
                 (select default_version::text from pg_available_extensions where name = 'vector')),
-       (select count(*)::int from pg_class c join pg_namespace n on n.oid = c.relnamespace
-         where n.nspname = 'platform' and c.relname = 'schema_history'),
+       to_regclass('platform.schema_history') is not null,
        (select coalesce(array_agg(fault order by fault), '{}') from (
             select 'role ' || wanted || ' is missing' as fault
               from unnest(array['neurosphere_app', 'neurosphere_platform', 'neurosphere_tenants']) as wanted

@@ -109,10 +109,18 @@ impl Owner {
     pub async fn examine(&self) -> Result<Examination, Fault> {
         let row =
             self.client.query_one(include_str!("examine.sql"), &[]).await.or_fault("examine the database")?;
+        let pending = if row.get(2) {
+            let applied = "select count(*) from platform.schema_history";
+            let applied: i64 = self.client.query_one(applied, &[]).await.or_fault("count migrations")?.get(0);
+            let files = platform_files::migrations::runner().get_migrations().len();
+            Some(files.saturating_sub(usize::try_from(applied).unwrap_or(0)))
+        } else {
+            None
+        };
         Ok(Examination {
             server_version: row.get(0),
             vector_version: row.get(1),
-            applied: row.get(2),
+            pending,
             faults: row.get(3),
         })
     }
@@ -164,8 +172,8 @@ pub struct Examination {
     pub server_version: i32,
     /// Version of pgvector, if it is installed or can be.
     pub vector_version: Option<String>,
-    /// Versions of the control plane's migrations that were applied; none if it was never migrated.
-    pub applied: Option<i32>,
+    /// Migrations of the control plane that were not applied yet; `None` if it was never migrated.
+    pub pending: Option<usize>,
     /// Roles, memberships and grants that are not as they should be.
     pub faults: Vec<String>,
 }

@@ -1,0 +1,183 @@
+//! `neurosphere doctor`: what the service needs, each with its state and what to do.
+
+use neurosphere::clock::Clock;
+use neurosphere::config::{Config, Environment};
+use neurosphere::db::Db;
+use neurosphere::db::tenancy::Owner;
+use neurosphere::{providers, tenants};
+use std::process::ExitCode;
+use std::time::Duration;
+
+const SERVER_VERSION_MIN: i32 = 160_000;
+const REACH_MAX: Duration = Duration::from_secs(5);
+
+struct Findings {
+    bad: usize,
+}
+
+impl Findings {
+    fn good(&self, what: &str, detail: &str) {
+        println!("  ok    {what}: {detail}");
+    }
+
+    fn note(&self, what: &str, detail: &str) {
+        println!("  note  {what}: {detail}");
+    }
+
+    fn bad(&mut self, what: &str, detail: &str, advice: &str) {
+        self.bad += 1;
+        println!("  BAD   {what}: {detail}\n        {advice}");
+    }
+}
+
+/// Checks everything and prints it; fails if anything is bad.
+pub(crate) async fn run() -> Result<ExitCode, String> {
+    let config = Config::from_env().map_err(|mistakes| mistakes.to_string())?;
+    let mut findings = Findings { bad: 0 };
+    println!("configuration");
+    findings.good("environment", "every variable can be read");
+    public_url(&config, &mut findings);
+    println!("Postgres");
+    owner(&config, &mut findings).await;
+    login(&config, &mut findings).await;
+    println!("providers");
+    reach(&config, &mut findings).await;
+    match findings.bad {
+        0 => {
+            println!("all is well");
+            Ok(ExitCode::SUCCESS)
+        }
+        bad => {
+            println!("{bad} thing(s) to mend");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn public_url(config: &Config, findings: &mut Findings) {
+    let url = &config.http.public_url;
+    match (url.scheme(), config.environment) {
+        ("https", _) => findings.good("PUBLIC_URL", url.as_str()),
+        (_, Environment::Development) => {
+            findings.note("PUBLIC_URL", "not https: fine for the stand-ins; Twilio needs https")
+        }
+        (_, Environment::Production) => {
+            findings.bad(
+                "PUBLIC_URL",
+                "not https",
+                "Twilio opens media streams by wss only: set the https URL that reaches this server",
+            );
+        }
+    }
+}
+
+async fn owner(config: &Config, findings: &mut Findings) {
+    if config.database.owner_url.is_none() {
+        return findings.note("owner", "DATABASE_URL is not set: roles and migrations are not checked");
+    }
+    let found = match Owner::connect(&config.database).await {
+        Ok(owner) => owner.examine().await,
+        Err(fault) => Err(fault),
+    };
+    let found = match found {
+        Ok(found) => found,
+        Err(fault) => {
+            return findings.bad("owner", &fault.chain(), "is Postgres running, and DATABASE_URL right?");
+        }
+    };
+    let version = found.server_version;
+    if SERVER_VERSION_MIN <= version {
+        findings.good("server", &format!("version {}.{}", version / 10_000, version % 10_000));
+    } else {
+        findings.bad(
+            "server",
+            &format!("version number {version}"),
+            "PostgreSQL 16 or newer is needed (membership options of roles)",
+        );
+    }
+    match &found.vector_version {
+        Some(version) => findings.good("pgvector", version),
+        None => findings.bad("pgvector", "not available", "install the pgvector extension on the server"),
+    }
+    match found.pending {
+        Some(0) => findings.good("control plane", "migrated"),
+        Some(pending) => findings.bad(
+            "control plane",
+            &format!("{pending} migration(s) pending"),
+            "run: neurosphere migrate",
+        ),
+        None => findings.bad("control plane", "never migrated", "run: neurosphere migrate"),
+    }
+    for fault in &found.faults {
+        findings.bad(
+            "roles and grants",
+            fault,
+            "run: neurosphere migrate; if it stays, somebody changed roles by hand",
+        );
+    }
+    if found.faults.is_empty() && found.pending.is_some() {
+        findings.good("roles and grants", "as policies/ says");
+    }
+}
+
+async fn login(config: &Config, findings: &mut Findings) {
+    let tenants = match Db::new(&config.database, &config.master_key, Clock::system()) {
+        Ok(db) => tenants::list(&db).await,
+        Err(fault) => Err(fault),
+    };
+    match tenants {
+        Ok(tenants) => {
+            let behind =
+                tenants.iter().filter(|t| i64::from(t.schema_version) < i64::from(Owner::tenant_version()));
+            let behind: Vec<_> = behind.map(|tenant| tenant.slug.as_str()).collect();
+            findings.good("login role", &format!("connects, sees {} tenant(s)", tenants.len()));
+            if !behind.is_empty() {
+                findings.bad(
+                    "tenants",
+                    &format!("behind: {}", behind.join(", ")),
+                    "run: neurosphere migrate",
+                );
+            }
+        }
+        Err(fault) => findings.bad(
+            "login role",
+            &fault.chain(),
+            "run: neurosphere migrate (it sets the role and its password)",
+        ),
+    }
+}
+
+async fn reach(config: &Config, findings: &mut Findings) {
+    let http = match providers::http::client() {
+        Ok(http) => http,
+        Err(fault) => {
+            return findings.bad("HTTP client", &fault.chain(), "this build cannot make TLS connections");
+        }
+    };
+    let models = format!("{}/models", config.openai.base_url.as_str().trim_end_matches('/'));
+    let asked = http.get(models).bearer_auth(config.openai.api_key.reveal()).timeout(REACH_MAX).send().await;
+    answered("OpenAI", asked, "check OPENAI_API_KEY and OPENAI_BASE_URL", findings);
+    let sid = &config.twilio.account_sid;
+    let account =
+        format!("{}/2010-04-01/Accounts/{sid}.json", config.twilio.api_url.as_str().trim_end_matches('/'));
+    let asked = http
+        .get(account)
+        .basic_auth(sid, Some(config.twilio.auth_token.reveal()))
+        .timeout(REACH_MAX)
+        .send()
+        .await;
+    answered("Twilio", asked, "check TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_API_URL", findings);
+}
+
+fn answered(
+    who: &str,
+    asked: Result<reqwest::Response, reqwest::Error>,
+    advice: &str,
+    findings: &mut Findings,
+) {
+    match asked {
+        Ok(answer) if answer.status().is_success() => findings.good(who, "reached, and the key is good"),
+        Ok(answer) => findings.bad(who, &format!("answered HTTP {}", answer.status()), advice),
+        Err(error) => findings.bad(who, &format!("not reached: {}", error.without_url()), advice),
+    }
+}
