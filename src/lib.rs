@@ -17,4 +17,5 @@ pub mod secret;
 pub mod telemetry;
 pub mod templates;
 pub mod tenants;
+pub mod voice;
 mod words;

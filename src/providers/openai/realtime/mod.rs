@@ -43,13 +43,6 @@ pub enum ServerEvent<'a> {
         /// The one before it in the conversation.
         previous_item_id: Option<Cow<'a, str>>,
     },
-    /// An item joined the conversation.
-    ItemAdded {
-        /// The item.
-        item: Item<'a>,
-        /// The one before it.
-        previous_item_id: Option<Cow<'a, str>>,
-    },
     /// What the caller said, in words; any time relative to the answer.
     CallerTranscribed {
         /// The item.
@@ -171,28 +164,13 @@ impl ErrorDetail<'_> {
     }
 }
 
-/// An item of the conversation.
+/// An item of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Item<'a> {
     /// Its id.
     pub id: Cow<'a, str>,
-    /// What it is.
-    pub kind: ItemKind<'a>,
-    /// Whether it was finished, where that is known.
-    pub status: Option<Cow<'a, str>>,
-}
-
-/// What an item is.
-#[derive(Debug, PartialEq, Eq)]
-pub enum ItemKind<'a> {
-    /// Something the caller said, or we said in the caller's name.
-    CallerMessage,
-    /// Something the agent said.
-    AgentMessage,
-    /// A tool that the model wants run.
-    ToolCall(ToolCall<'a>),
-    /// Anything else.
-    Other,
+    /// The tool that it wants run; `None` while the call is not whole, and for everything else.
+    pub tool_call: Option<ToolCall<'a>>,
 }
 
 /// A tool that the model wants run.

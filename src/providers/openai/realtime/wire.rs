@@ -6,8 +6,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 use super::{
-    AudioFormats, BadEvent, ErrorDetail, Item, ItemKind, ResponseDone, ResponseOutcome, ServerEvent,
-    ToolCall, Usage,
+    AudioFormats, BadEvent, ErrorDetail, Item, ResponseDone, ResponseOutcome, ServerEvent, ToolCall, Usage,
 };
 use crate::providers::pcmu::Pcmu;
 
@@ -77,7 +76,6 @@ struct WireItem<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
     r#type: Option<Text<'a>>,
-    role: Option<Text<'a>>,
     status: Option<Text<'a>>,
     call_id: Option<Text<'a>>,
     name: Option<Text<'a>>,
@@ -165,10 +163,6 @@ impl<'a> Event<'a> {
                 item_id: text(self.item_id, "item_id")?,
                 previous_item_id: self.previous_item_id.map(|id| id.0),
             },
-            "conversation.item.added" => ServerEvent::ItemAdded {
-                item: item(self.item)?,
-                previous_item_id: self.previous_item_id.map(|id| id.0),
-            },
             "conversation.item.input_audio_transcription.completed" => ServerEvent::CallerTranscribed {
                 item_id: text(self.item_id, "item_id")?,
                 text: text(self.transcript, "transcript")?,
@@ -221,18 +215,17 @@ fn formats(session: Session<'_>) -> AudioFormats<'_> {
 
 fn item(part: Option<&RawValue>) -> Result<Item<'_>, BadEvent> {
     let item: WireItem<'_> = look_into(part, "item")?;
-    let role = item.role.as_ref().map(|role| role.0.as_ref());
-    let kind = match (item.r#type.as_ref().map(|kind| kind.0.as_ref()), role) {
-        (Some("message"), Some("user")) => ItemKind::CallerMessage,
-        (Some("message"), Some("assistant")) => ItemKind::AgentMessage,
-        (Some("function_call"), _) => ItemKind::ToolCall(ToolCall {
+    let is = |part: &Option<Text<'_>>, word| part.as_ref().is_some_and(|text| text.0 == word);
+    let tool_call = if is(&item.r#type, "function_call") && is(&item.status, "completed") {
+        Some(ToolCall {
             call_id: text(item.call_id, "item.call_id")?,
             name: text(item.name, "item.name")?,
             arguments: item.arguments.map_or(Cow::Borrowed(""), |text| text.0),
-        }),
-        _ => ItemKind::Other,
+        })
+    } else {
+        None
     };
-    Ok(Item { id: text(item.id, "item.id")?, kind, status: item.status.map(|text| text.0) })
+    Ok(Item { id: text(item.id, "item.id")?, tool_call })
 }
 
 #[cfg(test)]
@@ -272,21 +265,18 @@ mod tests {
             r#"{"type":"input_audio_buffer.committed","item_id":"i","previous_item_id":null}"#,
             Ok(ServerEvent::SpeechCommitted { item_id: "i".into(), previous_item_id: None }),
         );
-        check(
-            r#"{"type":"response.output_item.done","response_id":"r","item":{"id":"i","type":"function_call","status":"completed","call_id":"c","name":"n","arguments":"{\"a\":1}"}}"#,
-            Ok(ServerEvent::OutputItemDone {
-                response_id: "r".into(),
-                item: Item {
-                    id: "i".into(),
-                    kind: ItemKind::ToolCall(ToolCall {
-                        call_id: "c".into(),
-                        name: "n".into(),
-                        arguments: "{\"a\":1}".into(),
-                    }),
-                    status: Some("completed".into()),
-                },
-            }),
-        );
+        let call = ToolCall { call_id: "c".into(), name: "n".into(), arguments: "{\"a\":1}".into() };
+        for (kind, status, tool_call) in [
+            ("function_call", "completed", Some(call)),
+            ("function_call", "incomplete", None),
+            ("message", "completed", None),
+        ] {
+            let json = format!(
+                r#"{{"type":"response.output_item.done","response_id":"r","item":{{"id":"i","type":"{kind}","status":"{status}","call_id":"c","name":"n","arguments":"{{\"a\":1}}"}}}}"#
+            );
+            let item = Item { id: "i".into(), tool_call };
+            check(&json, Ok(ServerEvent::OutputItemDone { response_id: "r".into(), item }));
+        }
         check(
             r#"{"type":"response.done","response":{"id":"r","status":"failed","status_details":{"type":"failed","error":{"code":"insufficient_quota"}},"usage":null}}"#,
             Ok(ServerEvent::ResponseDone(ResponseDone {

@@ -1,0 +1,272 @@
+//! What a conversation hears from its two legs, event by event.
+
+use serde_json::{Value, json};
+use std::time::Duration;
+
+use super::{Ears, Goodbye, Line, Next, Speech};
+use crate::providers::openai::realtime::{
+    ErrorDetail, ResponseDone, ResponseOutcome, ServerEvent, Severity, client,
+};
+use crate::providers::pcmu::Pcmu;
+use crate::providers::twilio::media::{Frame, Received};
+use crate::voice::ending::EndReason;
+use crate::voice::record::Leg;
+use crate::voice::session::answers::{Over, Wish};
+use crate::voice::session::desk::{Desk, millis};
+use crate::voice::session::playback::{Piece, Played};
+use crate::voice::session::tools::Allowance;
+
+impl Line {
+    pub(in crate::voice::session) fn carrier(&mut self, desk: &mut Desk, now: Duration, text: &str) -> Next {
+        let Ok(frame) = Frame::parse(text) else { return self.carrier_bad_frame(desk) };
+        if frame.stream_sid.is_some_and(|sid| sid != self.playback.stream()) {
+            return self.carrier_bad_frame(desk);
+        }
+        match frame.received {
+            Received::Media { timestamp_ms, audio } => return self.media(desk, now, timestamp_ms, &audio),
+            Received::Mark { name } => {
+                let heard = self.playback.mark(desk, now, &name);
+                if let (true, Ears::Guarded { .. }) = (heard, &self.ears) {
+                    self.ears = Ears::Open;
+                }
+            }
+            Received::Dtmf(key) => {
+                desk.event(now, Leg::FromCarrier, "dtmf", Value::Null);
+                if !matches!(self.ears, Ears::Shut { .. })
+                    && let Some(keys) = self.keypad.press(now, key)
+                {
+                    self.keys_pressed(desk, now, &keys);
+                }
+            }
+            Received::Stop => {
+                desk.event(now, Leg::FromCarrier, "stop", Value::Null);
+                return Next::End(EndReason::CallerHungUp);
+            }
+            // A stream begins once; a second beginning is nobody's.
+            Received::Connected | Received::Start(_) => return self.carrier_bad_frame(desk),
+            Received::Other { event } => desk.strange_event(now, Leg::FromCarrier, &event),
+        }
+        Next::Stay
+    }
+
+    pub(in crate::voice::session) fn carrier_bad_frame(&mut self, desk: &mut Desk) -> Next {
+        desk.totals.carrier_bad_frames += 1;
+        if desk.limits().carrier_bad_frames_max < desk.totals.carrier_bad_frames {
+            return Next::End(EndReason::CarrierMisbehaved);
+        }
+        Next::Stay
+    }
+
+    pub(in crate::voice::session) fn model_bad_event(&mut self, desk: &mut Desk) -> Next {
+        desk.totals.model_bad_events += 1;
+        if desk.limits().model_bad_events_max < desk.totals.model_bad_events {
+            return Next::End(EndReason::ModelMisbehaved);
+        }
+        Next::Stay
+    }
+
+    pub(in crate::voice::session) fn model(&mut self, desk: &mut Desk, now: Duration, text: &str) -> Next {
+        let Ok(event) = ServerEvent::parse(text) else { return self.model_bad_event(desk) };
+        self.answers.progress(now);
+        match event {
+            ServerEvent::AudioDelta { response_id, item_id, content_index, audio } => {
+                let piece =
+                    Piece { response_id: &response_id, item_id: &item_id, content_index, audio: &audio };
+                return self.speak(desk, now, &piece);
+            }
+            ServerEvent::TranscriptDelta { item_id, text } => desk.transcript.agent_said(&item_id, &text),
+            ServerEvent::TranscriptDone { item_id, text } => desk.transcript.agent_said_all(&item_id, &text),
+            ServerEvent::SpeechStarted { item_id } => self.speech_started(desk, now, &item_id),
+            ServerEvent::SpeechStopped { item_id } => self.speech_stopped(desk, now, &item_id),
+            ServerEvent::SpeechCommitted { item_id, previous_item_id } => {
+                desk.event(
+                    now,
+                    Leg::FromModel,
+                    "input_audio_buffer.committed",
+                    json!({ "item_id": item_id }),
+                );
+                let speech = self.speech.take_if(|speech| speech.item_id == item_id);
+                let spoken =
+                    speech.map_or((now, now), |speech| (speech.began, speech.stopped.unwrap_or(now)));
+                desk.transcript.caller_spoke(&item_id, previous_item_id.as_deref(), spoken);
+            }
+            ServerEvent::CallerTranscribed { item_id, text } => {
+                desk.event(now, Leg::FromModel, "transcription.completed", json!({ "item_id": item_id }));
+                desk.transcript.caller_transcribed(now, &item_id, &text);
+            }
+            ServerEvent::CallerNotTranscribed { item_id } => {
+                desk.event(now, Leg::FromModel, "transcription.failed", json!({ "item_id": item_id }));
+                desk.transcript.caller_transcribed(now, &item_id, "");
+            }
+            ServerEvent::ResponseCreated { response_id } => self.response_created(desk, now, &response_id),
+            ServerEvent::ResponseDone(done) => return self.response_done(desk, now, &done),
+            ServerEvent::OutputItemDone { item, .. } => {
+                self.playback.close_item(desk, now, &item.id);
+                if let Some(call) = item.tool_call {
+                    let data = json!({ "call_id": call.call_id, "name": call.name });
+                    desk.event(now, Leg::FromModel, "tool_call", data);
+                    if self.tools.call(desk, &mut self.answers, now, &call) == Allowance::Spent {
+                        return Next::Farewell(EndReason::ToolLimit);
+                    }
+                }
+            }
+            ServerEvent::Error(detail) => return self.error(desk, now, &detail),
+            ServerEvent::SessionCreated => desk.event(now, Leg::FromModel, "session.created", Value::Null),
+            ServerEvent::SessionUpdated { .. } => {
+                desk.event(now, Leg::FromModel, "session.updated", Value::Null)
+            }
+            ServerEvent::Other { kind } if kind.ends_with(".delta") => {}
+            ServerEvent::Other { kind } => desk.strange_event(now, Leg::FromModel, &kind),
+        }
+        Next::Stay
+    }
+
+    fn media(&mut self, desk: &mut Desk, now: Duration, timestamp_ms: u64, audio: &Pcmu<'_>) -> Next {
+        if let Err(reason) = self.intake.count(desk, now, audio.bytes()) {
+            return Next::End(reason);
+        }
+        if let Ears::Open = self.ears {
+            self.intake.forward(desk, now, timestamp_ms, audio);
+        } else {
+            desk.totals.frames_guarded += 1;
+            self.intake.lose_place();
+        }
+        Next::Stay
+    }
+
+    fn speak(&mut self, desk: &mut Desk, now: Duration, piece: &Piece<'_>) -> Next {
+        match self.playback.play(desk, now, piece) {
+            Ok(Played::First) => {
+                let after_ms = self.stopped_at.take().map(|stopped| millis(now.saturating_sub(stopped)));
+                let data = json!({ "item_id": piece.item_id, "after_speech_ms": after_ms });
+                desk.event(now, Leg::Call, "agent.began", data);
+                if let Ears::Waiting { .. } = self.ears {
+                    self.ears = Ears::Guarded { since: now };
+                }
+                Next::Stay
+            }
+            Ok(Played::More | Played::Discarded) => Next::Stay,
+            Err(reason) => Next::End(reason),
+        }
+    }
+
+    /// The caller speaks: the agent falls silent at once, unless the caller is not to be heard. The model cancels its own
+    /// answer; what of it is still on the way is dropped.
+    fn speech_started(&mut self, desk: &mut Desk, now: Duration, item_id: &str) {
+        desk.event(now, Leg::FromModel, "input_audio_buffer.speech_started", json!({ "item_id": item_id }));
+        let Ears::Open = self.ears else { return };
+        self.intake.speech_started(now);
+        self.speech = Some(Speech { item_id: item_id.to_owned(), began: now, stopped: None });
+        self.nudges = 0;
+        if let Some((response_id, _)) = self.answers.active() {
+            self.playback.discard(response_id);
+        }
+        self.playback.interrupt(desk, now);
+    }
+
+    fn speech_stopped(&mut self, desk: &mut Desk, now: Duration, item_id: &str) {
+        desk.event(now, Leg::FromModel, "input_audio_buffer.speech_stopped", json!({ "item_id": item_id }));
+        self.intake.speech_stopped();
+        self.stopped_at = Some(now);
+        if let Some(speech) = self.speech.as_mut().filter(|speech| speech.item_id == item_id) {
+            speech.stopped = Some(now);
+        }
+    }
+
+    fn response_created(&mut self, desk: &mut Desk, now: Duration, response_id: &str) {
+        desk.event(now, Leg::FromModel, "response.created", json!({ "response_id": response_id }));
+        let wish = self.answers.created(now, response_id);
+        let unwelcome = match (&self.ears, wish) {
+            // Not the goodbye.
+            (Ears::Shut { .. }, wish) => wish != Some(Wish::Goodbye),
+            // It crossed the caller's first word; the model will answer once they have finished.
+            (Ears::Open, Some(Wish::Answer | Wish::Nudge)) => self.intake.caller_speaks(),
+            (Ears::Open | Ears::Waiting { .. } | Ears::Guarded { .. }, _) => false,
+        };
+        if unwelcome {
+            self.playback.discard(response_id);
+            let data = json!({ "response_id": response_id });
+            desk.tell_model(now, "response.cancel", data, client::cancel(response_id));
+        }
+    }
+
+    fn response_done(&mut self, desk: &mut Desk, now: Duration, done: &ResponseDone<'_>) -> Next {
+        let outcome = match &done.outcome {
+            ResponseOutcome::Completed => "completed",
+            ResponseOutcome::Cancelled => "cancelled",
+            ResponseOutcome::Failed(_) => "failed",
+        };
+        let usage = done.usage;
+        desk.totals.input_tokens += usage.input_tokens;
+        desk.totals.output_tokens += usage.output_tokens;
+        let data = json!({
+            "response_id": done.response_id, "outcome": outcome,
+            "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens,
+        });
+        desk.event(now, Leg::FromModel, "response.done", data);
+        self.playback.close_response(desk, now, &done.response_id);
+        let Over::Current(wish) = self.answers.done(&done.response_id) else { return Next::Stay };
+        match &done.outcome {
+            ResponseOutcome::Failed(detail) => {
+                if let ended @ Next::End(_) = self.answer_failed(desk, wish, detail) {
+                    return ended;
+                }
+            }
+            ResponseOutcome::Completed => self.answers.forget_failures(),
+            ResponseOutcome::Cancelled => {}
+        }
+        match (wish, &mut self.ears) {
+            // Cancelled before its first sound, for instance by noise on the line.
+            (Some(Wish::Greeting), Ears::Waiting { asked }) => {
+                if *asked < desk.limits().greeting_attempts_max {
+                    self.answers.wish(Wish::Greeting);
+                } else {
+                    self.ears = Ears::Open;
+                }
+            }
+            (Some(Wish::Goodbye), Ears::Shut { goodbye, .. }) => *goodbye = Goodbye::Said,
+            (Some(_) | None, _) => {}
+        }
+        Next::Stay
+    }
+
+    /// Asks again, unless that cannot help.
+    fn answer_failed(&mut self, desk: &Desk, wish: Option<Wish>, detail: &ErrorDetail<'_>) -> Next {
+        match detail.severity() {
+            Severity::Fatal => return Next::End(EndReason::ModelRefused),
+            Severity::Expired => return Next::End(EndReason::ModelExpired),
+            Severity::Benign | Severity::AlreadyAnswering | Severity::Odd => {}
+        }
+        if desk.limits().response_failures_max < self.answers.count_failure() {
+            return Next::End(EndReason::ModelLost);
+        }
+        match wish {
+            Some(Wish::Goodbye | Wish::Greeting | Wish::Nudge) => {}
+            Some(Wish::Answer) | None => self.answers.wish(Wish::Answer),
+        }
+        Next::Stay
+    }
+
+    fn error(&mut self, desk: &mut Desk, now: Duration, detail: &ErrorDetail<'_>) -> Next {
+        let message: Option<String> = detail.message.as_ref().map(|text| text.chars().take(200).collect());
+        desk.event(now, Leg::FromModel, "error", json!({ "code": detail.code, "message": message }));
+        match detail.severity() {
+            Severity::Benign => Next::Stay,
+            Severity::AlreadyAnswering => {
+                self.answers.refused(now, detail.event_id.as_deref());
+                Next::Stay
+            }
+            Severity::Odd => {
+                if let Some(wish) = self.answers.failed(detail.event_id.as_deref()) {
+                    if desk.limits().response_failures_max < self.answers.count_failure() {
+                        return Next::End(EndReason::ModelLost);
+                    }
+                    self.answers.wish(wish);
+                }
+                self.model_bad_event(desk)
+            }
+            Severity::Expired => Next::End(EndReason::ModelExpired),
+            Severity::Fatal => Next::End(EndReason::ModelRefused),
+        }
+    }
+}
