@@ -10,6 +10,13 @@ pub(super) struct Fields<'a> {
     map: &'a Map<String, Value>,
 }
 
+/// What an update does to an optional part.
+pub(super) enum Clearable<'a> {
+    Unchanged,
+    Cleared,
+    Set(Fields<'a>),
+}
+
 impl<'a> Fields<'a> {
     pub(super) fn of(path: &str, value: &'a Value) -> Result<Self, Refusal> {
         let map = value.as_object().ok_or_else(|| Refusal::wrong_type(path, "an object", value))?;
@@ -36,12 +43,12 @@ impl<'a> Fields<'a> {
         self.get(name).map(|value| Fields::of(&self.at(name), value)).transpose()
     }
 
-    /// An object or an explicit null: `Some(None)` is null.
-    pub(super) fn object_or_null(&self, name: &str) -> Result<Option<Option<Fields<'a>>>, Refusal> {
+    /// An object that an explicit null clears.
+    pub(super) fn clearable(&self, name: &str) -> Result<Clearable<'a>, Refusal> {
         match self.get(name) {
-            None => Ok(None),
-            Some(Value::Null) => Ok(Some(None)),
-            Some(value) => Ok(Some(Some(Fields::of(&self.at(name), value)?))),
+            None => Ok(Clearable::Unchanged),
+            Some(Value::Null) => Ok(Clearable::Cleared),
+            Some(value) => Ok(Clearable::Set(Fields::of(&self.at(name), value)?)),
         }
     }
 

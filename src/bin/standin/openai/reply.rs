@@ -142,7 +142,7 @@ impl Session {
         if self.faults.has(&Fault::RateLimit) {
             let error = Refusal::of_status(429);
             let details = json!({ "type": "failed", "error": { "type": error.kind, "code": error.code, "message": error.message } });
-            self.finish(now, reply, "failed", &details);
+            self.finish(now, &reply, "failed", &details);
             return Ok(());
         }
         self.reply = Some(reply);
@@ -196,11 +196,11 @@ impl Session {
             } else {
                 match reply.queue.pop_front() {
                     None => {
-                        self.finish(now, reply, "completed", &Value::Null);
+                        self.finish(now, &reply, "completed", &Value::Null);
                         return;
                     }
                     Some(Output::Say(text)) => self.begin_line(&mut reply, text),
-                    Some(Output::Call { name, arguments }) => self.call_tool(&mut reply, name, &arguments),
+                    Some(Output::Call { name, arguments }) => self.call_tool(&mut reply, &name, &arguments),
                 }
             }
             self.reply = Some(reply);
@@ -328,12 +328,12 @@ impl Session {
         reply.done.push(item);
     }
 
-    fn call_tool(&mut self, reply: &mut Reply, name: String, arguments: &Value) {
+    fn call_tool(&mut self, reply: &mut Reply, name: &str, arguments: &Value) {
         let (id, call_id) = (self.wire.fresh_id("item"), self.wire.fresh_id("call"));
         let arguments = arguments.to_string();
         let body = |arguments: &str| Body::Call {
             call_id: call_id.clone(),
-            name: name.clone(),
+            name: name.to_owned(),
             arguments: arguments.to_owned(),
         };
         let previous = self.add_item(reply, Item { id: id.clone(), status: "in_progress", body: body("") });
@@ -360,11 +360,11 @@ impl Session {
     pub(super) fn stop_reply(&mut self, now: Instant, reason: &str) {
         let Some(mut reply) = self.reply.take() else { return };
         self.close_line(&mut reply, "incomplete");
-        self.finish(now, reply, "cancelled", &json!({ "type": "cancelled", "reason": reason }));
+        self.finish(now, &reply, "cancelled", &json!({ "type": "cancelled", "reason": reason }));
     }
 
-    fn finish(&mut self, now: Instant, reply: Reply, status: &str, details: &Value) {
-        let usage = self.usage(&reply);
+    fn finish(&mut self, now: Instant, reply: &Reply, status: &str, details: &Value) {
+        let usage = self.usage(reply);
         self.wire.send("response.done", json!({ "response": reply.to_json(status, details, &usage) }));
         let idle_ms = self.settings.turn_detection.as_ref().and_then(|rule| rule.idle_ms);
         if let (Some(idle_ms), Some(began), "completed") = (idle_ms, reply.first_audio_at, status) {
@@ -414,8 +414,8 @@ impl Session {
 /// The next so many bytes of the text, up to the end of a word; `told` moves on.
 fn next_words(text: &str, told: &mut usize, wanted: usize) -> Option<String> {
     let rest = text.get(*told..).filter(|rest| !rest.is_empty())?;
-    let ends = rest.match_indices(' ').map(|(index, _)| index);
-    let end = ends.filter(|index| wanted <= *index).next().unwrap_or(rest.len());
+    let mut ends = rest.match_indices(' ').map(|(index, _)| index);
+    let end = ends.find(|index| wanted <= *index).unwrap_or(rest.len());
     let words = rest.get(..end)?.to_owned();
     *told += words.len();
     Some(words)

@@ -123,7 +123,7 @@ fn input_text(input: &Value) -> Result<String, Refusal> {
         match message.get("content") {
             Some(Value::String(text)) => texts.push(text),
             Some(Value::Array(parts)) => {
-                texts.extend(parts.iter().filter_map(|part| part.get("text")?.as_str()))
+                texts.extend(parts.iter().filter_map(|part| part.get("text")?.as_str()));
             }
             _ => return Err(Refusal::missing("input[].content")),
         }
@@ -152,7 +152,7 @@ fn response(asked: &Value, format: &Value, text: &str, input_tokens: usize) -> V
         "tool_choice": "auto", "tools": [], "top_logprobs": 0, "truncation": "disabled", "user": null,
         "metadata": field("metadata", json!({})),
         "usage": {
-            "input_tokens": input_tokens, "input_tokens_details": { "cached_tokens": 0 },
+            "input_tokens": input_tokens, "input_tokens_details": { "cached_tokens": 0, "cache_write_tokens": 0 },
             "output_tokens": output_tokens, "output_tokens_details": { "reasoning_tokens": 0 },
             "total_tokens": input_tokens + output_tokens,
         },

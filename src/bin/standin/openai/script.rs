@@ -176,15 +176,14 @@ impl Script {
         let Some((last, earlier)) = moment.heard.split_last() else {
             return (vec![Output::Say(self.0.opening.clone())], None);
         };
-        let rules = self.0.rules.iter().enumerate();
-        let found =
-            rules.filter_map(|(number, rule)| Some((number, rule, rule.heard.captures(last)?))).next();
+        let mut rules = self.0.rules.iter().enumerate();
+        let found = rules.find_map(|(number, rule)| Some((number, rule, rule.heard.captures(last)?)));
         let Some((number, rule, mut captures)) = found else {
             return (vec![Output::Say(self.0.default.clone())], None);
         };
         if let Some(known) = &rule.known {
-            let places = std::iter::once(moment.instructions).chain(earlier.iter().map(String::as_str));
-            let Some(more) = places.filter_map(|place| known.captures(place)).next() else {
+            let mut places = std::iter::once(moment.instructions).chain(earlier.iter().map(String::as_str));
+            let Some(more) = places.find_map(|place| known.captures(place)) else {
                 return (rule.unknown.said_with(&captures), None);
             };
             captures.0.extend(more.0);

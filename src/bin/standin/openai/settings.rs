@@ -1,7 +1,7 @@
 //! The settings of a Realtime session: what `session.update` may change, checked as strictly as the real server
 //! checks it, and how they are told back. Knows nothing of sockets or conversations.
 
-use super::fields::Fields;
+use super::fields::{Clearable, Fields};
 use super::refusal::Refusal;
 use serde_json::{Value, json};
 
@@ -210,26 +210,30 @@ impl Settings {
         if let Some(format) = input.object("format")? {
             self.input = read_format(&format)?;
         }
-        if let Some(transcription) = input.object_or_null("transcription")? {
-            if let Some(fields) = transcription {
+        match input.clearable("transcription")? {
+            Clearable::Unchanged => {}
+            Clearable::Cleared => self.transcription = None,
+            Clearable::Set(fields) => {
                 let fields =
                     fields.only(&["model", "language", "prompt", "delay", "languages", "keywords"])?;
                 fields.one_of("model", &TRANSCRIBERS)?;
                 fields.text("language")?;
                 fields.text("prompt")?;
                 self.transcription = input.get("transcription").cloned();
-            } else {
-                self.transcription = None;
             }
         }
-        if let Some(reduction) = input.object_or_null("noise_reduction")? {
-            if let Some(fields) = reduction {
+        match input.clearable("noise_reduction")? {
+            Clearable::Unchanged => {}
+            Clearable::Cleared => self.noise_reduction = Value::Null,
+            Clearable::Set(fields) => {
                 fields.only(&["type", "strength"])?.one_of("type", &["near_field", "far_field"])?;
+                self.noise_reduction = input.get("noise_reduction").cloned().unwrap_or_default();
             }
-            self.noise_reduction = input.get("noise_reduction").cloned().unwrap_or_default();
         }
-        if let Some(detection) = input.object_or_null("turn_detection")? {
-            self.turn_detection = detection.map(read_turn_detection).transpose()?;
+        match input.clearable("turn_detection")? {
+            Clearable::Unchanged => {}
+            Clearable::Cleared => self.turn_detection = None,
+            Clearable::Set(fields) => self.turn_detection = Some(read_turn_detection(fields)?),
         }
         Ok(())
     }
@@ -394,6 +398,7 @@ fn checked_tools(at: &str, tools: &[Value]) -> Result<Vec<Value>, Refusal> {
 mod tests {
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "so that each row is one literal")]
     fn check(session: Value, expected: Result<&str, &str>) {
         let result = Settings::new("gpt-realtime-2.1").updated(&session, false);
         match (result, expected) {

@@ -94,11 +94,9 @@ async fn bad_requests_are_refused_in_openais_words() {
 #[tokio::test]
 async fn planned_failures_carry_a_retry_time() {
     let world = World::fast().await;
-    world
-        .plan(
-            json!([{ "fault": "responses", "status": 429, "request": 1 }, { "fault": "responses_nonsense" }]),
-        )
-        .await;
+    world.plan(
+        json!([{ "fault": "responses", "status": 429, "request": 1 }, { "fault": "responses_nonsense" }]),
+    );
     let (status, headers, _) = ask(&world, Method::POST, "/v1/responses", analysis().to_string()).await;
     assert_eq!((status, headers.contains_key("retry-after")), (429, true));
     let (status, response) = post(&world, "/v1/responses", &analysis()).await;

@@ -91,7 +91,7 @@ impl World {
         }
     }
 
-    async fn plan(&self, faults: Value) {
+    fn plan(&self, faults: Value) {
         self.openai.0.faults.write().unwrap().clone_from(&serde_json::from_value(faults).unwrap());
     }
 }
