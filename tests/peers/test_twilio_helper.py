@@ -133,7 +133,8 @@ def test_new_twiml_replaces_the_stream(standin, shop, client):
     assert shop.streams.get(timeout=WAIT_SECONDS).frames[-1]["event"] == "stop"
     received(shop, "completed")
     ended = http_json("GET", f"{standin['control']}/calls/{sid}")
-    assert any(line["event"] == "replaced" for line in ended["timeline"]), ended
+    assert ended["reason"] == "hangup_verb"
+    assert [line["text"] for line in ended["timeline"] if line["event"] == "say"] == ["Goodbye."]
 
 
 def test_refusals_are_the_ones_the_client_knows(standin, client):
