@@ -108,15 +108,19 @@ impl Runner {
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.map_err(|error| Fault::caused("wait for a place to run a job", error))?;
         let mut tx = self.db.platform().await?;
-        let job = store::claim(&mut tx, Self::LEASE).await?;
+        let job = store::claim(&mut tx, &self.kinds(), Self::LEASE).await?;
         tx.commit().await?;
         Ok(job.map(|job| (job, slot)))
+    }
+
+    fn kinds(&self) -> Vec<&'static str> {
+        self.handlers.by_kind.keys().copied().collect()
     }
 
     async fn until_due(&self) -> Duration {
         let due = async {
             let mut tx = self.db.platform().await?;
-            let due = store::next_due(&mut tx).await?;
+            let due = store::next_due(&mut tx, &self.kinds()).await?;
             tx.commit().await?;
             Ok::<_, Fault>(due)
         };

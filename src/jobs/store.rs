@@ -17,15 +17,16 @@ const ADD: Sql = Sql::new(
 const CLAIM: Sql = Sql::new(
     "update platform.jobs j set state = 'running', attempts = attempts + 1, leased_until = $2
       where id = (select id from platform.jobs
-                   where (state = 'queued' and run_at <= $1) or (state = 'running' and leased_until < $1)
+                   where kind = any($3)
+                     and ((state = 'queued' and run_at <= $1) or (state = 'running' and leased_until < $1))
                    order by run_at for update skip locked limit 1)
      returning id, tenant_id, kind, key, attempts",
-    &[Type::TIMESTAMPTZ, Type::TIMESTAMPTZ],
+    &[Type::TIMESTAMPTZ, Type::TIMESTAMPTZ, Type::TEXT_ARRAY],
 );
 const NEXT: Sql = Sql::new(
     "select min(case when state = 'queued' then run_at else leased_until end) from platform.jobs
-      where state in ('queued', 'running')",
-    &[],
+      where state in ('queued', 'running') and kind = any($1)",
+    &[Type::TEXT_ARRAY],
 );
 const DONE: Sql = Sql::new(
     "update platform.jobs set state = 'done', finished_at = $2, leased_until = null, last_error = null
@@ -68,14 +69,19 @@ pub(super) async fn add(tx: &mut TenantTx<'_>, kind: &str, key: &str, delay: Dur
     Ok(())
 }
 
-pub(super) async fn claim(tx: &mut PlatformTx, lease: TimeDelta) -> Result<Option<Claimed>, Fault> {
+/// The job that is due longest, of the kinds that this process can run.
+pub(super) async fn claim(
+    tx: &mut PlatformTx,
+    kinds: &[&str],
+    lease: TimeDelta,
+) -> Result<Option<Claimed>, Fault> {
     let now = tx.now();
-    Ok(tx.row(&CLAIM, &[&now, &(now + lease)]).await?.as_ref().map(claimed))
+    Ok(tx.row(&CLAIM, &[&now, &(now + lease), &kinds]).await?.as_ref().map(claimed))
 }
 
 /// When the next job is due, if any is waiting.
-pub(super) async fn next_due(tx: &mut PlatformTx) -> Result<Option<DateTime<Utc>>, Fault> {
-    Ok(tx.row(&NEXT, &[]).await?.and_then(|row| row.get(0)))
+pub(super) async fn next_due(tx: &mut PlatformTx, kinds: &[&str]) -> Result<Option<DateTime<Utc>>, Fault> {
+    Ok(tx.row(&NEXT, &[&kinds]).await?.and_then(|row| row.get(0)))
 }
 
 pub(super) async fn done(tx: &mut PlatformTx, job: &Claimed) -> Result<(), Fault> {

@@ -1,1 +1,10 @@
-//! i
+//! Tests on real parts: Postgres, sockets, the stand-in world as its own process. Each test has a world of its own.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set up must stop")]
+#![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod guards;
+mod jobs;
+mod memory;
+mod tenants;
+mod world;

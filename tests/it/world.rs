@@ -1,0 +1,224 @@
+//! The world of a test: a database of its own, made from a migrated template, the application joined as in production,
+//! tenants, and direct connections for proving what the application cannot be asked. What an earlier, dead run left
+//! behind is removed first.
+
+use chrono_tz::Tz;
+use neurosphere::access::{Actor, Role, TenantScope};
+use neurosphere::app::App;
+use neurosphere::clock::Clock;
+use neurosphere::config::Config;
+use neurosphere::db::tenancy::Owner;
+use neurosphere::ids::{PhoneNumber, TenantId};
+use neurosphere::secret::Secret;
+use neurosphere::templates;
+use neurosphere::tenants::{self, NewTenant};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::sync::OnceCell;
+use tokio_postgres::NoTls;
+
+static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+static NUMBERS: AtomicU32 = AtomicU32::new(0);
+static WORLDS: AtomicU32 = AtomicU32::new(0);
+
+/// The account that the platform itself has at the carrier.
+pub(crate) const ACCOUNT_SID: &str = "AC0000000000000000000000000000feed";
+/// Its token.
+pub(crate) const AUTH_TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// An application on a migrated database.
+pub(crate) struct World {
+    pub(crate) app: App,
+}
+
+/// A tenant of this test alone.
+pub(crate) struct TestTenant {
+    pub(crate) id: TenantId,
+    pub(crate) slug: String,
+    pub(crate) number: PhoneNumber,
+    pub(crate) api_key: Secret,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests find their Postgres as the program does, in the environment"
+)]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The configuration of a test: Postgres and key from the environment, everything else given here.
+pub(crate) fn config(overrides: &[(&str, String)]) -> Config {
+    let mut values: HashMap<String, String> = [
+        ("ENVIRONMENT", "development"),
+        ("LISTEN_ADDR", "127.0.0.1:0"),
+        ("PUBLIC_URL", "http://127.0.0.1:1"),
+        ("DATABASE_POOL_MAX", "4"),
+        ("TWILIO_ACCOUNT_SID", ACCOUNT_SID),
+        ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
+        ("TWILIO_API_URL", "http://127.0.0.1:1"),
+        ("OPENAI_API_KEY", "sk-test"),
+        ("OPENAI_BASE_URL", "http://127.0.0.1:1/v1"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect();
+    for (name, value) in overrides {
+        values.insert((*name).to_owned(), value.clone());
+    }
+    values.insert(
+        "MASTER_KEY".to_owned(),
+        environment("MASTER_KEY").expect("MASTER_KEY is not set: run scripts/test"),
+    );
+    Config::read(|name| values.get(name).cloned()).unwrap()
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    pub(crate) async fn with(overrides: &[(&str, String)]) -> Self {
+        let template = TEMPLATE.get_or_init(migrated_template).await;
+        let count = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let database = format!("neurosphere_world_{}_{count}", std::process::id());
+        let server = connect(&url_of_environment()).await;
+        server.batch_execute(&format!("create database {database} template {template}")).await.unwrap();
+        let mut overrides = overrides.to_vec();
+        overrides.push(("DATABASE_URL", named(&url_of_environment(), &database)));
+        Self { app: App::new(config(&overrides), Clock::system()).unwrap() }
+    }
+
+    pub(crate) async fn owner(&self) -> Owner {
+        Owner::connect(&self.app.config.database).await.unwrap()
+    }
+
+    /// A fresh insurance business.
+    pub(crate) async fn tenant(&self) -> TestTenant {
+        self.tenant_named("Peterson Family Insurance", "Barbara").await
+    }
+
+    pub(crate) async fn tenant_named(&self, name: &str, agent: &str) -> TestTenant {
+        let slug = format!("t-{}", uuid::Uuid::new_v4().simple());
+        let number = fresh_number();
+        let new = NewTenant {
+            slug: slug.parse().unwrap(),
+            name: name.to_owned(),
+            agent_name: agent.to_owned(),
+            time_zone: Tz::America__Los_Angeles,
+            template_version: templates::catalog::latest(&self.app.db, "insurance").await.unwrap(),
+            number: Some(number.clone()),
+            account: None,
+        };
+        let created = tenants::create(&self.app.db, &mut self.owner().await, new).await.unwrap();
+        TestTenant { id: created.tenant.id, slug, number, api_key: created.api_key }
+    }
+
+    /// A direct connection as the owner of the database.
+    pub(crate) async fn as_owner(&self) -> tokio_postgres::Client {
+        connect(self.app.config.database.owner_url.as_ref().unwrap().reveal()).await
+    }
+
+    /// A direct connection as the login role, as a leak in the application would have it.
+    pub(crate) async fn as_login(&self) -> tokio_postgres::Client {
+        connect(self.app.config.database.app_url.reveal()).await
+    }
+}
+
+impl TestTenant {
+    pub(crate) fn scope(&self, role: Role) -> TenantScope {
+        TenantScope::mint(self.id, Actor::CommandLine, role)
+    }
+
+    /// Schema and role.
+    pub(crate) fn schema(&self) -> String {
+        format!("tenant_{}", self.id.uuid().simple())
+    }
+}
+
+/// A number that no other test has, in this run or another.
+pub(crate) fn fresh_number() -> PhoneNumber {
+    let count = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    let random = uuid::Uuid::new_v4().as_u128() % 100_000_000_000;
+    format!("+1{random:011}{:02}", count % 100).parse().unwrap()
+}
+
+fn url_of_environment() -> String {
+    environment("DATABASE_URL").expect("DATABASE_URL is not set: run scripts/test")
+}
+
+fn named(url: &str, database: &str) -> String {
+    let mut url = url::Url::parse(url).unwrap();
+    url.set_path(database);
+    url.into()
+}
+
+/// The name of a database that is migrated and never connected to again, one per content of the migrations.
+async fn migrated_template() -> String {
+    let server = connect(&url_of_environment()).await;
+    server.batch_execute("select pg_advisory_lock(20785, 1)").await.unwrap();
+    remove_leftovers(&server).await;
+    let template = format!("neurosphere_template_{:016x}", migrations_digest());
+    let there = "select count(*) from pg_database where datname = $1";
+    if server.query_one(there, &[&template]).await.unwrap().get::<_, i64>(0) == 0 {
+        let unfinished = format!("{template}_unfinished");
+        server.batch_execute(&format!("drop database if exists {unfinished}")).await.unwrap();
+        server.batch_execute(&format!("create database {unfinished}")).await.unwrap();
+        let config = config(&[("DATABASE_URL", named(&url_of_environment(), &unfinished))]);
+        let app = App::new(config, Clock::system()).unwrap();
+        let mut owner = Owner::connect(&app.config.database).await.unwrap();
+        owner.migrate_platform(&app.config.database.app_password).await.unwrap();
+        templates::catalog::publish_built_in(&app.db).await.unwrap();
+        drop(owner);
+        app.db.close();
+        server.batch_execute(&disconnected(&unfinished)).await.unwrap();
+        server.batch_execute(&format!("alter database {unfinished} rename to {template}")).await.unwrap();
+    }
+    server.batch_execute("select pg_advisory_unlock(20785, 1)").await.unwrap();
+    template
+}
+
+fn disconnected(database: &str) -> String {
+    format!("select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{database}'")
+}
+
+fn migrations_digest() -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    for folder in ["migrations", "policies", "src/templates/seeds"] {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let mut files: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        for file in files {
+            std::fs::read(file).unwrap().hash(&mut hasher);
+        }
+    }
+    environment("MASTER_KEY").hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Databases of runs whose process is gone, and tenant roles that own nothing any more.
+async fn remove_leftovers(server: &tokio_postgres::Client) {
+    let worlds = "select datname::text from pg_database where datname like 'neurosphere\\_world\\_%'";
+    for row in server.query(worlds, &[]).await.unwrap() {
+        let name: String = row.get(0);
+        let alive =
+            name.split('_').nth(2).is_some_and(|pid| std::path::Path::new("/proc").join(pid).exists());
+        if !alive {
+            server.batch_execute(&format!("drop database if exists {name} with (force)")).await.unwrap();
+        }
+    }
+    let roles = "select rolname::text from pg_roles r where rolname ~ '^tenant_[0-9a-f]{32}$'
+                    and not exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid)";
+    for row in server.query(roles, &[]).await.unwrap() {
+        server.batch_execute(&format!("drop role if exists {}", row.get::<_, String>(0))).await.unwrap();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the connection's task ends with the test")]
+async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(async move { connection.await.ok() });
+    client
+}
