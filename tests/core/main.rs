@@ -1,6 +1,8 @@
 //! Everything that needs no database and no socket, in one binary that stays below two seconds.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop, and says where")]
 
+mod call_property;
+mod call_script;
 mod persona;
 mod templates;
 mod tidy;

@@ -14,8 +14,8 @@ use crate::providers::twilio::{StreamSid, media};
 use crate::voice::record::{Heard, Leg};
 use serde_json::json;
 
-/// How many interrupted answers are remembered, so that their late speech is dropped.
-const DISCARDED_MAX: usize = 32;
+/// How many answers and items that are over are remembered, so that their late speech is dropped.
+const ENDED_MAX: usize = 64;
 /// How many items may be on their way to the caller.
 const ITEMS_MAX: usize = 32;
 
@@ -26,7 +26,8 @@ pub(super) struct Playback {
     marks: VecDeque<Mark>,
     items: VecDeque<Item>,
     next_item: u64,
-    discarded: VecDeque<String>,
+    /// Answers and items of which nothing more may be played.
+    ended: VecDeque<String>,
     unplayed_bytes: u64,
 }
 
@@ -99,7 +100,7 @@ impl Playback {
             marks: VecDeque::with_capacity(64),
             items: VecDeque::new(),
             next_item: 0,
-            discarded: VecDeque::new(),
+            ended: VecDeque::new(),
             unplayed_bytes: 0,
         }
     }
@@ -115,12 +116,16 @@ impl Playback {
         now: Duration,
         piece: &Piece<'_>,
     ) -> Result<Played, EndReason> {
-        if self.discarded.iter().any(|id| id == piece.response_id) {
+        let bytes = piece.audio.bytes();
+        let known = self.items.iter().rposition(|item| item.id == piece.item_id);
+        let over = match known.and_then(|place| self.items.get(place)) {
+            Some(item) => !item.open,
+            None => self.ended.iter().any(|id| id == piece.response_id || id == piece.item_id),
+        };
+        if over {
             desk.totals.frames_discarded += 1;
             return Ok(Played::Discarded);
         }
-        let bytes = piece.audio.bytes();
-        let known = self.items.iter().rposition(|item| item.id == piece.item_id);
         if desk.plan.limits.unplayed_ms_max * BYTES_PER_MS < self.unplayed_bytes + bytes
             || (known.is_none() && ITEMS_MAX <= self.items.len())
         {
@@ -183,21 +188,16 @@ impl Playback {
 
     /// Nothing more comes of this answer.
     pub(super) fn close_response(&mut self, desk: &mut Desk, now: Duration, response_id: &str) {
-        for item in self.items.iter_mut().filter(|item| item.response_id == response_id) {
-            item.open = false;
-        }
+        self.discard(response_id);
         self.retire(desk, now);
     }
 
-    /// Drops whatever still comes of this answer.
+    /// Drops whatever still comes of this answer; what the carrier has of it is played.
     pub(super) fn discard(&mut self, response_id: &str) {
-        if self.discarded.iter().any(|id| id == response_id) {
-            return;
+        for item in self.items.iter_mut().filter(|item| item.response_id == response_id) {
+            item.open = false;
         }
-        if self.discarded.len() == DISCARDED_MAX {
-            self.discarded.pop_front();
-        }
-        self.discarded.push_back(response_id.to_owned());
+        self.remember_ended(response_id);
     }
 
     /// Whether the caller is hearing something, or about to.
@@ -231,7 +231,8 @@ impl Playback {
 
     fn forget_unheard(&mut self, desk: &mut Desk, now: Duration, item: &Item) -> Heard {
         let heard = item.heard();
-        self.discard(&item.response_id);
+        self.remember_ended(&item.response_id);
+        self.remember_ended(&item.id);
         item.log(desk, now, heard);
         if heard.heard_ms == 0 {
             let data = json!({ "item_id": item.id });
@@ -250,9 +251,20 @@ impl Playback {
             self.items.pop_front_if(|item| !item.open && item.sent_bytes <= item.heard_bytes)
         {
             let heard = item.heard();
+            self.remember_ended(&item.id);
             item.log(desk, now, heard);
             desk.transcript.agent_heard(now, &item.id, heard);
         }
+    }
+
+    fn remember_ended(&mut self, id: &str) {
+        if self.ended.iter().any(|ended| ended == id) {
+            return;
+        }
+        if self.ended.len() == ENDED_MAX {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(id.to_owned());
     }
 }
 
@@ -262,7 +274,7 @@ impl Item {
         Heard {
             heard_ms: heard_bytes / BYTES_PER_MS,
             sent_ms: self.sent_bytes / BYTES_PER_MS,
-            interrupted: self.open || heard_bytes < self.sent_bytes,
+            interrupted: heard_bytes < self.sent_bytes || self.open,
         }
     }
 
