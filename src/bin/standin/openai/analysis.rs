@@ -52,7 +52,7 @@ pub(super) fn summarised(script: &Script, transcript: &str) -> String {
 /// The caller's lines of a transcript, or the whole text when no line says who speaks.
 fn callers_words(transcript: &str) -> String {
     static CALLER: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"(?im)^\W*(?:[\[(][^\])]*[\])]\s*)?(?:caller|user|customer)\b[^:\n]*:\s*(.*)$").ok()
+        Regex::new(r"(?im)^[\s*-]*(?:[\[(][^\])]*[\])]\s*)?(?:caller|user|customer)\b[^:\n]*:\s*(.*)$").ok()
     });
     let lines: Vec<&str> = CALLER
         .iter()

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 /// A script; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -285,13 +285,17 @@ impl Captures {
     }
 }
 
-/// The words of an instruction like `Greet the caller. Say exactly: "Good morning!"`.
+/// The words of an instruction like `Greet the caller. Say exactly: "Good morning!"`: the last such, to its closing
+/// quotation mark, or to the end when there is none.
 fn exact_words(instructions: &str) -> Option<String> {
-    static EXACTLY: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r#"(?is)\bsay exactly:\s*(?:"(?P<quoted>[^"]+)"|(?P<plain>.+))"#).ok());
-    let found = EXACTLY.as_ref()?.captures(instructions)?;
-    let words = found.name("quoted").or_else(|| found.name("plain"))?.as_str().trim();
-    (!words.is_empty()).then(|| words.to_owned())
+    const COMMAND: &str = "say exactly:";
+    let at = instructions.to_ascii_lowercase().rfind(COMMAND)?;
+    let rest = instructions.get(at + COMMAND.len()..)?.trim();
+    let words = match rest.strip_prefix('"') {
+        Some(quoted) => quoted.split('"').next()?,
+        None => rest,
+    };
+    (!words.trim().is_empty()).then(|| words.trim().to_owned())
 }
 
 fn plain(value: Value) -> String {
@@ -356,6 +360,7 @@ mod tests {
         for (instructions, expected) in [
             (r#"Be kind. Say exactly: "Good morning!" and wait."#, Some("Good morning!")),
             ("Greet the caller.\nSAY EXACTLY: Hi, this is Barbara.", Some("Hi, this is Barbara.")),
+            ("Never say exactly: what stands here.\n\nSay exactly: \"Hi.\"", Some("Hi.")),
             ("Say exactly:  ", None),
             ("Say what you like.", None),
         ] {
@@ -395,7 +400,7 @@ mod tests {
     fn the_demo_script_answers_its_own_caller_lines() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
         let script = Script::open(&root.join("scripts/insurance.toml")).unwrap();
-        let memory = "Caller's name is John Smith. John Smith drives a 2019 Toyota Camry. He lives at 12 Oak Street in Orange County.";
+        let memory = "- name: \"John Smith\"\n- told before: \"John Smith drives a 2019 Toyota Camry. He lives at 12 Oak Street in Orange County.";
         for (heard, known, unknown) in [
             (
                 "Hello. Do you know who I am?",

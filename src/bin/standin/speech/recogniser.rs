@@ -4,8 +4,6 @@
 
 use super::ulaw::{FRAME, SILENCE};
 use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// The share of a line's frames, in percent, that must have come through for the line to count as heard.
@@ -88,10 +86,12 @@ fn telling_frames(audio: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|frame| frame.iter().filter(|code| **code | 0x80 != SILENCE).count() > FRAME / 4)
 }
 
+/// Eight bytes at a step: three hundred callers are heard at once.
 fn fingerprint(frame: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    frame.hash(&mut hasher);
-    hasher.finish()
+    let (words, _) = frame.as_chunks::<8>();
+    words.iter().fold(0x9e37_79b9_7f4a_7c15, |hash: u64, word| {
+        (hash ^ u64::from_le_bytes(*word)).wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(29)
+    })
 }
 
 #[cfg(test)]

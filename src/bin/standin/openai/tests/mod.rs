@@ -13,7 +13,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -40,26 +41,29 @@ struct World {
 struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl World {
-    /// A world with the demo's script at `pace`.
-    async fn at_pace(pace: &str) -> Self {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-        let text = std::fs::read_to_string(fixtures.join("scripts/insurance.toml")).unwrap();
-        let (before, after) = text.split_once("[pace]").unwrap();
-        let after = after.split_once("[[rule]]").unwrap().1;
-        let script = Script::parse(&format!("{before}[pace]\n{pace}\n[[rule]]{after}")).unwrap();
-        let speech = Library::open(&[fixtures.join("speech")], None).unwrap();
+    /// A world that answers at once and sends audio a hundred times faster than it plays.
+    async fn fast() -> Self {
+        static SCRIPT: LazyLock<Script> =
+            LazyLock::new(|| demo_script("think_ms = 0\nspeed = 100.0\ntranscription_ms = 0"));
+        Self::with(SCRIPT.clone()).await
+    }
+
+    /// A world in which audio is sent only so many times faster than it plays.
+    async fn at_speed(speed: f64) -> Self {
+        Self::with(demo_script(&format!("think_ms = 0\nspeed = {speed:.1}\ntranscription_ms = 0"))).await
+    }
+
+    async fn with(script: Script) -> Self {
+        static SPEECH: LazyLock<Library> =
+            LazyLock::new(|| Library::open(&[fixtures().join("speech")], None).unwrap());
+        let speech = SPEECH.clone();
         let openai = OpenAi::new(speech.clone(), script);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let router = openai.router().nest("/openai", openai.control());
+        let router = openai.router();
         let mut server = JoinSet::new();
         server.spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { openai, speech, address, _server: server }
-    }
-
-    /// A world that answers at once and sends audio a hundred times faster than it plays.
-    async fn fast() -> Self {
-        Self::at_pace("think_ms = 0\ndelta_ms = 200\nspeed = 100.0\ntranscription_ms = 0").await
     }
 
     async fn knock(&self, headers: &[(&'static str, &str)]) -> Result<Client, Error> {
@@ -147,6 +151,18 @@ impl Client {
             }
         }
     }
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// The demo's rules at another pace.
+fn demo_script(pace: &str) -> Script {
+    let text = std::fs::read_to_string(fixtures().join("scripts/insurance.toml")).unwrap();
+    let (before, rest) = text.split_once("[pace]").unwrap();
+    let (_, rules) = rest.split_once("[[rule]]").unwrap();
+    Script::parse(&format!("{before}[pace]\n{pace}\n[[rule]]{rules}")).unwrap()
 }
 
 fn telephone() -> Value {

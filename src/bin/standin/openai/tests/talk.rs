@@ -17,7 +17,7 @@ fn of_kind<'a>(events: &'a [Value], kind: &str) -> &'a Value {
 async fn the_agent_greets_in_the_words_it_is_given() {
     let world = World::fast().await;
     let mut client = world.client().await;
-    let greeting = "Good morning! This is Barbara. How can I help you?";
+    let greeting = "Good morning! This is Barbara with Peterson Family Insurance. How can I help you?";
     let events = greet(&mut client, greeting).await;
     let mut once = kinds(&events);
     once.retain(|kind| !kind.contains(".delta"));
@@ -69,7 +69,7 @@ async fn a_turn_is_found_in_the_audio_transcribed_and_answered() {
 
 #[tokio::test]
 async fn the_caller_interrupts_and_the_rest_is_cut() {
-    let world = World::at_pace("think_ms = 0\nspeed = 4.0\ntranscription_ms = 0").await;
+    let world = World::at_speed(4.0).await;
     let mut client = world.client().await;
     world.say(&mut client, EXPLAIN).await;
     let answer = client.first("response.output_audio.delta").await;
@@ -108,7 +108,7 @@ async fn truncation_is_for_what_the_model_said() {
 
 #[tokio::test]
 async fn one_response_at_a_time() {
-    let world = World::at_pace("think_ms = 0\nspeed = 2.0\ntranscription_ms = 0").await;
+    let world = World::at_speed(2.0).await;
     let mut client = world.client().await;
     client.send(json!({ "type": "response.create" })).await;
     client.until("response.created").await;
@@ -233,7 +233,7 @@ async fn a_silent_caller_is_asked_after_the_playback_and_the_timeout() {
 async fn the_voice_stays_once_it_was_heard() {
     let world = World::fast().await;
     let mut client = world.client().await;
-    greet(&mut client, "Hi, this is Barbara. Is this John?").await;
+    greet(&mut client, "Hi, this is Barbara with Peterson Family Insurance. Is this John Smith?").await;
     let session = json!({ "type": "realtime", "audio": { "output": { "voice": "cedar" } } });
     let error = client.refused(json!({ "type": "session.update", "session": session })).await;
     assert_eq!(error["code"], "cannot_update_voice");
