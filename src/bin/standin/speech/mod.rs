@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::Mutex;
 use tracing::warn;
 use ulaw::{FRAME, SILENCE};
 
@@ -27,6 +28,8 @@ pub(crate) struct Library(Arc<Shelves>);
 struct Shelves {
     lines: RwLock<Lines>,
     speaker: Option<Speaker>,
+    /// Held while a line is made, so that a hundred calls that want the same one wait for it together.
+    making: Mutex<()>,
     warned: AtomicBool,
 }
 
@@ -58,12 +61,21 @@ impl Library {
             }
         }
         let speaker = speaker.map(Speaker::new);
-        Ok(Library(Arc::new(Shelves { lines: RwLock::new(lines), speaker, warned: AtomicBool::new(false) })))
+        Ok(Library(Arc::new(Shelves {
+            lines: RwLock::new(lines),
+            speaker,
+            making: Mutex::default(),
+            warned: AtomicBool::new(false),
+        })))
     }
 
     /// The audio of a line in whole frames: the fixture, else what the speaker makes of it, else a tone as long as
     /// the line would be.
     pub(crate) async fn speak(&self, text: &str, voice: &str) -> Arc<[u8]> {
+        if let Some(audio) = self.known(text, voice) {
+            return audio;
+        }
+        let making = self.0.making.lock().await;
         if let Some(audio) = self.known(text, voice) {
             return audio;
         }
@@ -75,6 +87,7 @@ impl Library {
         if lines.audio.len() < LINES_MAX {
             lines.add(text, voice, Arc::clone(&audio));
         }
+        drop(making);
         audio
     }
 
@@ -173,6 +186,24 @@ mod tests {
         assert!(short.len() < long.len());
         assert!(1_000 < ulaw::loudness(&short));
         assert_eq!(library.recognise(&long).as_deref(), Some("Yes, that is what I said."));
+    }
+
+    #[tokio::test]
+    async fn a_speaker_is_asked_once_for_a_line_that_many_want_at_once() {
+        let folder = std::env::temp_dir().join(format!("standin-speaker-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let program = folder.join("speaker");
+        let answer =
+            r#"while read -r line; do echo x >> "$0.asked"; echo '{"bytes":6}'; printf abcdef; done"#;
+        std::fs::write(&program, format!("#!/bin/sh\n{answer}\n")).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let library = Library::open(&[], Some(program.clone())).unwrap();
+        let lines =
+            futures_util::future::join_all((0..20).map(|_| library.speak("Unheard of.", "marin"))).await;
+        let padded = [b"abcdef".as_slice(), &[SILENCE; FRAME - 6]].concat();
+        assert!(lines.iter().all(|line| **line == *padded));
+        assert_eq!(std::fs::read_to_string(program.with_extension("asked")).unwrap(), "x\n");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

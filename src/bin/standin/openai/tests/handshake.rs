@@ -1,6 +1,7 @@
 //! Who is let in, and what a session is told first.
 
 use super::*;
+use tokio::io::AsyncWriteExt;
 
 #[tokio::test]
 async fn only_with_a_key() {
@@ -84,4 +85,22 @@ async fn nothing_of_a_session_survives_its_socket() {
     };
     timeout(PATIENCE, gone).await.unwrap();
     assert_eq!(world.openai.0.journal.to_json()["sessions"][0]["ended_by"], "closed by the client");
+}
+
+#[tokio::test]
+async fn a_message_beyond_the_limit_ends_the_session() {
+    let world = World::fast().await;
+    let mut client = world.client().await;
+    // the head of a masked text frame of 17 MiB; nothing of its content needs to follow
+    let length = (17_u64 * 1024 * 1024).to_be_bytes();
+    let head = [&[0x81, 0xff], length.as_slice(), &[0; 4]].concat();
+    client.0.get_mut().write_all(&head).await.unwrap();
+    let ended = loop {
+        match timeout(PATIENCE, client.0.next()).await.unwrap() {
+            Some(Ok(Message::Text(text))) => panic!("{text}"),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => break true,
+        }
+    };
+    assert!(ended);
 }

@@ -238,3 +238,37 @@ async fn the_voice_stays_once_it_was_heard() {
     let error = client.refused(json!({ "type": "session.update", "session": session })).await;
     assert_eq!(error["code"], "cannot_update_voice");
 }
+
+#[tokio::test]
+async fn one_response_may_hold_several_items() {
+    let script =
+        "[pace]\nthink_ms = 0\nspeed = 100.0\n[[rule]]\nheard = 'who I am'\nsay = ['No.', 'Who are you?']";
+    let world = World::with(Script::parse(script).unwrap()).await;
+    let mut client = world.client().await;
+    world.say(&mut client, HELLO).await;
+    let events = client.until("response.done").await;
+    let said = events.iter().filter(|event| event["type"] == "response.output_audio_transcript.done");
+    let said: Vec<(&Value, &Value)> =
+        said.map(|event| (&event["output_index"], &event["transcript"])).collect();
+    assert_eq!(said, [(&json!(0), &json!("No.")), (&json!(1), &json!("Who are you?"))]);
+    assert_eq!(of_kind(&events, "response.done")["response"]["output"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn turns_neither_answer_nor_interrupt_unless_told_to() {
+    let world = World::at_speed(10.0).await;
+    let mut client = world.client().await;
+    let rule = json!({ "type": "server_vad", "silence_duration_ms": 500, "create_response": false, "interrupt_response": false });
+    let session = json!({ "type": "realtime", "audio": { "input": { "turn_detection": rule } } });
+    client.send(json!({ "type": "session.update", "session": session })).await;
+    client.until("session.updated").await;
+    world.say(&mut client, EXPLAIN).await;
+    let events = client.until("conversation.item.input_audio_transcription.completed").await;
+    assert!(!kinds(&events).contains(&"response.created"));
+    client.send(json!({ "type": "response.create" })).await;
+    client.until("response.output_audio.delta").await;
+    world.say(&mut client, HELLO).await;
+    let events = client.until("response.done").await;
+    assert!(kinds(&events).contains(&"input_audio_buffer.speech_started"));
+    assert_eq!(of_kind(&events, "response.done")["response"]["status"], "completed");
+}
