@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::db::listen::Hub;
 use crate::error::{Fault, OrFault as _};
+use crate::graphql::Door;
 use crate::jobs::runner::{Handlers, Runner};
 use crate::providers::openai::text::TextModels;
 use crate::{calls, http, memory, providers, telemetry};
@@ -97,7 +98,7 @@ impl App {
             tasks.spawn(self.runner().run(self.hub.clone(), stop.clone()));
         }
         let vitals = http::Vitals { db: self.db.clone(), metrics: telemetry::metrics()? };
-        let site = http::site(self.routes(only), vitals);
+        let site = http::site(self.routes(only, &tasks, &stop), vitals);
         let stopped = stop.clone().cancelled_owned();
         tasks.spawn(async move {
             if let Err(error) = axum::serve(listener, site).with_graceful_shutdown(stopped).await {
@@ -108,8 +109,13 @@ impl App {
         Ok(Running { app: self, address, tasks, stop })
     }
 
-    fn routes(&self, _only: Only) -> Router {
-        Router::new()
+    fn routes(&self, only: Only, tasks: &TaskTracker, stop: &CancellationToken) -> Router {
+        let mut routes = Router::new();
+        if matches!(only, Only::Everything | Only::Api) {
+            let door = Door { db: self.db.clone(), hub: self.hub.clone(), tasks: tasks.clone() };
+            routes = routes.merge(http::graphql::routes(door, &self.config, stop.clone()));
+        }
+        routes
     }
 }
 

@@ -28,6 +28,8 @@ enum Command {
     /// List and make industry templates
     #[command(subcommand)]
     Template(commands::template::Template),
+    /// Print the GraphQL schema, as it stands in graphql/schema.graphql
+    Schema,
     /// Check everything that the service needs, and say what to do where it is missing
     Doctor,
 }
@@ -52,6 +54,10 @@ async fn run(command: Command) -> Result<ExitCode, String> {
         Command::Migrate => commands::migrate::run().await,
         Command::Tenant(tenant) => tenant.run().await,
         Command::Template(template) => template.run().await,
+        Command::Schema => {
+            print!("{}", neurosphere::graphql::sdl());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Doctor => commands::doctor::run().await,
     }
 }

@@ -1,6 +1,8 @@
 //! HTTP: the layers around every route, and the routes that belong to nobody else: health and metrics. Decodes, calls
 //! one operation, encodes; must never know a rule of the business, nor SQL.
 
+pub mod graphql;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};

@@ -7,7 +7,6 @@ use crate::error::{Fault, OrFault, Violation};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 
 const INSURANCE: &str = include_str!("seeds/insurance.json");
 const REAL_ESTATE: &str = include_str!("seeds/real_estate.json");
@@ -156,8 +155,9 @@ pub fn canonical(value: &Value) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|n| char::from_digit(n.into(), 16))
+        .collect()
 }

@@ -96,8 +96,8 @@ pub struct AgentChange {
     pub new_caller_greeting: Option<String>,
     /// See [`Agent::returning_caller_greeting`].
     pub returning_caller_greeting: Option<String>,
-    /// The whole set of sliders.
-    pub sliders: Option<Sliders>,
+    /// Sliders to move, by key; the others stay.
+    pub sliders: Vec<(String, i32)>,
     /// IANA name, e.g. `America/Los_Angeles`.
     pub time_zone: Option<String>,
     /// See [`Agent::vad`].
@@ -136,6 +136,11 @@ impl Agent {
                 self.time_zone
             }
         };
+        let sliders = self.sliders.moved(&change.sliders).unwrap_or_else(|mistakes| {
+            let named = |v: Violation| Violation { path: format!("sliders.{}", v.path), ..v };
+            violations.extend(mistakes.into_iter().map(named));
+            self.sliders
+        });
         let next = Self {
             name: change.name.unwrap_or_else(|| self.name.clone()).trim().to_owned(),
             voice: change.voice.unwrap_or_else(|| self.voice.clone()),
@@ -146,7 +151,7 @@ impl Agent {
             returning_caller_greeting: change
                 .returning_caller_greeting
                 .unwrap_or_else(|| self.returning_caller_greeting.clone()),
-            sliders: change.sliders.unwrap_or(self.sliders),
+            sliders,
             time_zone,
             vad: change.vad.unwrap_or(self.vad),
             transfer_rules: change.transfer_rules.unwrap_or_else(|| self.transfer_rules.clone()),
@@ -268,6 +273,7 @@ mod tests {
             voice: Some("nova".to_owned()),
             language: Some("English".to_owned()),
             new_caller_greeting: Some("Hi {nobody}".to_owned()),
+            sliders: vec![("warmth".to_owned(), 101), ("charm".to_owned(), 1)],
             time_zone: Some("Mars/Olympus".to_owned()),
             vad: Some(Vad { threshold: 2.0, prefix_padding_ms: 9_999, silence_duration_ms: 1 }),
             transfer_rules: Some(vec![TransferRule {
@@ -280,6 +286,8 @@ mod tests {
         let paths = refused(change);
         let expected = [
             "timeZone",
+            "sliders.warmth",
+            "sliders.charm",
             "name",
             "voice",
             "language",

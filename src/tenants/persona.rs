@@ -267,25 +267,31 @@ impl Sliders {
         Ok(self)
     }
 
-    /// Reads an object of slider names and values; names that are missing stay neutral.
-    pub fn from_json(json: &Value) -> Result<Self, Vec<Violation>> {
-        let Value::Object(fields) = json else {
-            return Err(vec![Violation { path: String::new(), message: "must be an object".to_owned() }]);
-        };
-        let mut sliders = Self::default();
+    /// The same values with some of them changed by key; all mistakes are named.
+    pub fn moved(self, moves: &[(String, i32)]) -> Result<Self, Vec<Violation>> {
+        let mut sliders = self;
         let mut violations = Vec::new();
-        for (key, value) in fields {
+        for (key, value) in moves {
             let Some(slider) = Slider::ALL.into_iter().find(|s| s.key() == key) else {
                 violations.push(broken(key, "is not the name of a slider"));
                 continue;
             };
-            let value = value.as_u64().and_then(|v| u8::try_from(v).ok()).unwrap_or(u8::MAX);
-            match sliders.with(slider, value) {
+            match sliders.with(slider, u8::try_from(*value).unwrap_or(u8::MAX)) {
                 Ok(changed) => sliders = changed,
                 Err(violation) => violations.push(violation),
             }
         }
         if violations.is_empty() { Ok(sliders) } else { Err(violations) }
+    }
+
+    /// Reads an object of slider names and values; names that are missing stay neutral.
+    pub fn from_json(json: &Value) -> Result<Self, Vec<Violation>> {
+        let Value::Object(fields) = json else {
+            return Err(vec![Violation { path: String::new(), message: "must be an object".to_owned() }]);
+        };
+        let whole = |value: &Value| value.as_i64().and_then(|v| i32::try_from(v).ok()).unwrap_or(i32::MAX);
+        let moves: Vec<_> = fields.iter().map(|(key, value)| (key.clone(), whole(value))).collect();
+        Self::default().moved(&moves)
     }
 
     /// All thirty values as an object, as [`Sliders::from_json`] reads it.

@@ -3,6 +3,8 @@
 
 mod call_property;
 mod call_script;
+mod contract;
+mod limits;
 mod persona;
 mod templates;
 mod tidy;

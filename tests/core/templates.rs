@@ -456,7 +456,7 @@ proptest! {
         for template in BUILT_IN.iter() {
             let line = template.bio().line(&document);
             prop_assert!(!line.contains(char::is_control) && line.chars().count() <= 300, "{line}");
-            if let Err(violations) = validate::profile(&template, &document) {
+            if let Err(violations) = validate::profile(template, &document) {
                 prop_assert!(!violations.is_empty());
             }
         }

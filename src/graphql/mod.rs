@@ -1,0 +1,104 @@
+//! GraphQL: the schema that a business's own software and dashboards read and write through. Each resolver opens a
+//! transaction of the asking tenant and calls one operation of a slice. Owns wire types, descriptions and limits; must
+//! never know SQL, a rule of the business, or how a request reached it.
+//!
+//! Start at [`query::Query`]; what a refusal looks like is in [`problem`], what is refused unread in [`limits`].
+
+mod agent;
+mod call;
+mod caller;
+pub mod limits;
+mod loaders;
+mod memory;
+mod mutation;
+mod page;
+pub mod problem;
+mod query;
+mod subscription;
+mod tenant;
+
+use async_graphql::{Context, Request, SDLExportOptions, SchemaBuilder};
+use chrono::{DateTime, Utc};
+use tokio_util::task::TaskTracker;
+
+use crate::access::TenantScope;
+use crate::db::Db;
+use crate::db::listen::Hub;
+use crate::db::page::Cursors;
+use crate::db::tx::TenantSession;
+use crate::error::Fault;
+use call::{Call, CallEvent, Turn};
+use caller::Caller;
+use loaders::Loaders;
+use memory::Memory;
+use mutation::Mutation;
+use page::Listed;
+use problem::Problem;
+use query::Query;
+use subscription::Subscription;
+
+/// The schema, ready to execute.
+pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
+
+/// What resolvers reach the business through.
+#[derive(Clone)]
+pub struct Door {
+    /// Postgres.
+    pub db: Db,
+    /// Tells subscriptions to look again.
+    pub hub: Hub,
+    /// What runs the loaders' batches, and is waited for on a stop.
+    pub tasks: TaskTracker,
+}
+
+fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query, Mutation, Subscription)
+        .limit_depth(limits::DEPTH_MAX)
+        .limit_complexity(limits::COMPLEXITY_MAX)
+        .limit_directives(limits::DIRECTIVES_MAX)
+        .disable_suggestions()
+        .override_output_type_description::<Listed<Call>>("A page of calls.")
+        .override_output_type_description::<Listed<CallEvent>>("A page of a call's log.")
+        .override_output_type_description::<Listed<Caller>>("A page of callers.")
+        .override_output_type_description::<Listed<Memory>>("A page of what is remembered about a caller.")
+        .override_output_type_description::<Listed<Turn>>("A page of what was said in a call.")
+        .override_output_type_description::<DateTime<Utc>>(
+            "A moment in UTC by RFC 3339, e.g. 2026-01-31T16:00:00Z.",
+        )
+}
+
+/// The schema behind a door.
+pub fn schema(door: Door) -> Schema {
+    builder().data(door).finish()
+}
+
+/// The schema as text, as it stands in `graphql/schema.graphql`.
+pub fn sdl() -> String {
+    let options = SDLExportOptions::new().prefer_single_line_descriptions().use_space_ident();
+    let text = builder().finish().sdl_with_options(options);
+    let lines: Vec<_> = text.lines().map(str::trim_end).collect();
+    format!("{}\n", lines.join("\n").trim())
+}
+
+/// Lends a request the right to act for a tenant.
+pub fn authorised(request: Request, door: &Door, scope: TenantScope) -> Request {
+    request.data(Loaders::new(door, scope)).data(scope)
+}
+
+/// The door and the right to act of the request that is being answered.
+fn asked<'a>(ctx: &Context<'a>) -> Result<(&'a Door, &'a TenantScope), Problem> {
+    let (door, scope) = (ctx.data_opt::<Door>(), ctx.data_opt::<TenantScope>());
+    door.zip(scope).ok_or_else(|| Fault::new("answer a request that nobody was let in with").into())
+}
+
+/// A connection on which transactions of the asking tenant can be begun.
+async fn session(ctx: &Context<'_>) -> Result<TenantSession, Problem> {
+    let (door, scope) = asked(ctx)?;
+    Ok(door.db.tenant(scope).await?)
+}
+
+/// The cursors of one of the asking tenant's lists.
+fn cursors<'a>(ctx: &Context<'a>, list: &'static str) -> Result<Cursors<'a>, Problem> {
+    let (door, scope) = asked(ctx)?;
+    Ok(Cursors::new(door.db.master_key(), scope.tenant(), list))
+}

@@ -1,0 +1,150 @@
+//! Who may come in: the host names the tenant, the key proves the right, and both must agree. A page of another origin
+//! is turned away, a sibling tenant's too: browsers count them as the same site. Must never know what is asked.
+
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use url::{Position, Url};
+
+use super::Api;
+use super::answer::Refusal;
+use crate::access::TenantScope;
+use crate::error::Fault;
+use crate::secret::Secret;
+use crate::tenants::{self, Host, State};
+
+/// The right to act of a request, by its host and its `Authorization` header.
+pub(super) async fn let_in(api: &Api, parts: &Parts) -> Result<TenantScope, Refusal> {
+    let host = host(api, &parts.headers, &parts.uri)?;
+    own_origin(&parts.headers, &parts.uri)?;
+    match key_of(&parts.headers) {
+        Some(key) => by_key(api, &host, &key).await,
+        None => Err(turned_away(api, &host).await),
+    }
+}
+
+/// The right to act that a key gives on a host.
+pub(super) async fn by_key(api: &Api, host: &Host, key: &Secret) -> Result<TenantScope, Refusal> {
+    match tenants::holder_of_key(&api.door.db, host, key).await {
+        Ok(Some(scope)) => Ok(scope),
+        Ok(None) => Err(turned_away(api, host).await),
+        Err(fault) => Err(unavailable(&fault)),
+    }
+}
+
+/// Why one without a right is refused: nobody lives here, or the key is wrong.
+pub(super) async fn turned_away(api: &Api, host: &Host) -> Refusal {
+    match tenants::at_host(&api.door.db, host).await {
+        Ok(Some(tenant)) if tenant.state == State::Active => Refusal::UNAUTHORIZED,
+        Ok(Some(_) | None) => Refusal::UNKNOWN_HOST,
+        Err(fault) => unavailable(&fault),
+    }
+}
+
+fn unavailable(fault: &Fault) -> Refusal {
+    tracing::error!(fault = fault.chain(), "nobody can be let in");
+    Refusal::UNAVAILABLE
+}
+
+/// The one host that a request names; what proxies say about others is not asked.
+pub(super) fn host(api: &Api, headers: &HeaderMap, uri: &Uri) -> Result<Host, Refusal> {
+    let text = host_text(headers, uri).ok_or(Refusal::UNKNOWN_HOST)?;
+    Host::parse(text, &api.base_domain).ok_or(Refusal::UNKNOWN_HOST)
+}
+
+fn host_text<'h>(headers: &'h HeaderMap, uri: &'h Uri) -> Option<&'h str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    let named = first.and_then(|host| host.to_str().ok());
+    let asked = uri.authority().map(axum::http::uri::Authority::as_str);
+    match (named, asked, second) {
+        (Some(named), Some(asked), None) if named == asked => Some(named),
+        (Some(one), None, None) | (None, Some(one), None) => Some(one),
+        (Some(_) | None, Some(_) | None, Some(_) | None) => None,
+    }
+}
+
+/// A request with an `Origin` must come from a page of this very host.
+pub(super) fn own_origin(headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
+        return Err(Refusal::FOREIGN_ORIGIN);
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let origin =
+        origin.to_str().ok().and_then(|origin| Url::parse(origin).ok()).ok_or(Refusal::FOREIGN_ORIGIN)?;
+    let host = host_text(headers, uri).ok_or(Refusal::FOREIGN_ORIGIN)?;
+    let here = Url::parse(&format!("{}://{host}", origin.scheme())).map_err(|_| Refusal::FOREIGN_ORIGIN)?;
+    let is_web = matches!(origin.scheme(), "http" | "https");
+    let place = |url: &Url| url[Position::BeforeHost..Position::BeforePath].to_owned();
+    if is_web && place(&origin) == place(&here) { Ok(()) } else { Err(Refusal::FOREIGN_ORIGIN) }
+}
+
+/// The bearer key of the `Authorization` header.
+pub(super) fn key_of(headers: &HeaderMap) -> Option<Secret> {
+    headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer)
+}
+
+/// The key in `Bearer …`.
+pub(super) fn bearer(text: &str) -> Option<Secret> {
+    let (scheme, key) = text.split_once(' ')?;
+    let key = key.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty() && key.len() <= 200).then(|| Secret::new(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn only_pages_of_this_very_host_may_call() {
+        let uri = Uri::from_static("/graphql");
+        let may = |origin: &str| {
+            own_origin(&headers(&[("host", "peterson.localhost:8080"), ("origin", origin)]), &uri).is_ok()
+        };
+        assert!(may("http://peterson.localhost:8080") && may("https://peterson.localhost:8080"));
+        for foreign in [
+            "http://smith.localhost:8080",
+            "http://peterson.localhost",
+            "http://peterson.localhost:8081",
+            "http://peterson.localhost.evil.com:8080",
+            "null",
+            "file://peterson.localhost:8080",
+        ] {
+            assert!(!may(foreign), "{foreign}");
+        }
+        assert!(own_origin(&headers(&[("host", "a.b"), ("origin", "https://a.b")]), &uri).is_ok());
+        assert!(own_origin(&headers(&[("host", "a.b"), ("sec-fetch-site", "same-site")]), &uri).is_err());
+        assert!(own_origin(&headers(&[("host", "a.b"), ("sec-fetch-site", "same-origin")]), &uri).is_ok());
+        assert!(own_origin(&headers(&[("host", "a.b")]), &uri).is_ok());
+    }
+
+    #[test]
+    fn two_hosts_are_none() {
+        let uri = Uri::from_static("/graphql");
+        let spoofed = headers(&[("host", "a.localhost"), ("host", "b.localhost")]);
+        assert_eq!(host_text(&spoofed, &uri), None);
+        let absolute = Uri::from_static("http://b.localhost/graphql");
+        assert_eq!(host_text(&headers(&[("host", "a.localhost")]), &absolute), None);
+        let forwarded = headers(&[("host", "a.localhost"), ("x-forwarded-host", "b.localhost")]);
+        assert_eq!(host_text(&forwarded, &uri), Some("a.localhost"));
+        assert_eq!(host_text(&HeaderMap::new(), &absolute), Some("b.localhost"));
+    }
+
+    #[test]
+    fn a_bearer_key_is_read_and_nothing_else() {
+        assert_eq!(bearer("Bearer ns_x").map(|key| key.reveal().to_owned()), Some("ns_x".to_owned()));
+        assert!(bearer("bearer  ns_x").is_some());
+        for other in ["", "Bearer", "Bearer ", "Basic ns_x", "ns_x"] {
+            assert!(bearer(other).is_none(), "{other}");
+        }
+        assert!(bearer(&format!("Bearer {}", "x".repeat(201))).is_none());
+    }
+}

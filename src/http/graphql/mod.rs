@@ -1,0 +1,143 @@
+//! GraphQL over HTTP, on the hosts of tenants: POST and GET by the GraphQL-over-HTTP specification, a socket for
+//! subscriptions ([`socket`]). Our own handler, because the ready-made one takes mutations from simple form posts and
+//! knows one content type. Must never know the schema's fields.
+//!
+//! The order of the checks: who may come in ([`entry`]), what is spoken ([`media`]), what is asked ([`params`]); the
+//! answer's form is in [`answer`].
+
+mod answer;
+mod entry;
+mod media;
+mod params;
+mod socket;
+
+use async_graphql::Request as GraphQlRequest;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse as _, Response};
+use axum::routing::get;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::TenantScope;
+use crate::config::{Config, Environment};
+use crate::graphql::limits::{self, Introspection};
+use crate::graphql::{Door, Schema, authorised, schema};
+use answer::Refusal;
+use media::Media;
+use params::Params;
+
+/// Bytes of a request's body at most.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long an answer may take.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+/// Sockets of this process at most.
+const SOCKETS_MAX: usize = 2_000;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Api {
+    door: Door,
+    schema: Schema,
+    base_domain: Arc<str>,
+    introspection: Introspection,
+    sockets: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+/// `/graphql` and `/graphql/ws`. The sockets close when `stop` is cancelled.
+pub fn routes(door: Door, config: &Config, stop: CancellationToken) -> Router {
+    let introspection = match config.environment {
+        Environment::Development => Introspection::Allowed,
+        Environment::Production => Introspection::Refused,
+    };
+    let api = Api {
+        schema: schema(door.clone()),
+        door,
+        base_domain: config.http.base_domain.as_str().into(),
+        introspection,
+        sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+        stop,
+    };
+    Router::new()
+        .route("/graphql", get(by_get).post(by_post))
+        .route("/graphql/ws", get(socket::upgrade))
+        .with_state(api)
+}
+
+async fn by_post(State(api): State<Api>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let media = Media::negotiated(&parts.headers);
+    let answered = post(&api, &parts, body, media).await;
+    answered.unwrap_or_else(|refusal| refusal.response(media.unwrap_or(Media::Json)))
+}
+
+async fn post(api: &Api, parts: &Parts, body: Body, media: Option<Media>) -> Result<Response, Refusal> {
+    let scope = entry::let_in(api, parts).await?;
+    let media = media.ok_or(Refusal::NOT_ACCEPTABLE)?;
+    if !media::is_json(&parts.headers) {
+        return Err(Refusal::UNSUPPORTED_MEDIA);
+    }
+    let body = tokio::time::timeout(BODY_TIME_MAX, to_bytes(body, BODY_BYTES_MAX)).await;
+    let body = body.map_err(|_| Refusal::TOO_SLOW)?.map_err(|_| Refusal::TOO_LARGE)?;
+    execute(api, Params::from_body(&body)?, scope, media).await
+}
+
+async fn by_get(State(api): State<Api>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    if api.introspection == Introspection::Allowed && media::is_browser(&parts.headers) {
+        return graphiql();
+    }
+    let media = Media::negotiated(&parts.headers);
+    let answered = query(&api, &parts, media).await;
+    answered.unwrap_or_else(|refusal| refusal.response(media.unwrap_or(Media::Json)))
+}
+
+/// GET reads only: a mutation by link would be a mutation by anybody who makes somebody follow it.
+async fn query(api: &Api, parts: &Parts, media: Option<Media>) -> Result<Response, Refusal> {
+    let scope = entry::let_in(api, parts).await?;
+    let media = media.ok_or(Refusal::NOT_ACCEPTABLE)?;
+    let params = Params::from_query(parts.uri.query().unwrap_or_default())?;
+    let reads =
+        limits::parse(&params.query, api.introspection).map_or(true, |doc| limits::only_queries(&doc));
+    if !reads {
+        return Err(Refusal::ONLY_QUERIES);
+    }
+    execute(api, params, scope, media).await
+}
+
+async fn execute(api: &Api, params: Params, scope: TenantScope, media: Media) -> Result<Response, Refusal> {
+    let request = match prepared(api, params, scope) {
+        Ok(request) => request,
+        Err(refused) => return Ok(answer::unread(&refused, media)),
+    };
+    let response = tokio::time::timeout(ANSWER_TIME_MAX, api.schema.execute(request)).await;
+    Ok(answer::response(response.map_err(|_| Refusal::TIMEOUT)?, media))
+}
+
+/// A request that stays within the limits, with the right to act.
+fn prepared(api: &Api, params: Params, scope: TenantScope) -> Result<GraphQlRequest, limits::Refused> {
+    let document = limits::parse(&params.query, api.introspection)?;
+    let mut request = GraphQlRequest::new(params.query).variables(params.variables);
+    request.operation_name = params.operation_name;
+    request.set_parsed_query(document);
+    Ok(authorised(request, &api.door, scope))
+}
+
+fn graphiql() -> Response {
+    let page = async_graphql::http::GraphiQLSource::build()
+        .endpoint("/graphql")
+        .subscription_endpoint("/graphql/ws")
+        .title("NeuroSphere GraphQL")
+        .finish();
+    let mut response = (StatusCode::OK, Html(page)).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

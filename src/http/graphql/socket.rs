@@ -1,0 +1,269 @@
+//! Subscriptions over WebSocket, in the protocol graphql-transport-ws with exactly its close codes. The key comes in
+//! the `Authorization` header or in the payload of `connection_init` as `authorization`. Must never know what is
+//! followed.
+
+use async_graphql::Response as GraphQlResponse;
+use axum::extract::FromRequestParts as _;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_stream::StreamMap;
+
+use super::answer::{self, Refusal};
+use super::media::Media;
+use super::params::Params;
+use super::{Api, entry, prepared};
+use crate::access::TenantScope;
+use crate::secret::Secret;
+use crate::tenants::Host;
+
+const PROTOCOL: &str = "graphql-transport-ws";
+/// Bytes of a message at most.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Operations under way on one socket at most.
+const OPERATIONS_MAX: usize = 20;
+/// How long a client may take to say who it is.
+const INIT_TIME_MAX: Duration = Duration::from_secs(3);
+/// How long a message may take to be taken by the client.
+const SEND_TIME_MAX: Duration = Duration::from_secs(10);
+/// How often the client is pinged, and its key looked at again.
+const RECHECK: Duration = Duration::from_secs(20);
+
+/// Why a socket is closed, in the protocol's own codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    GoingAway,
+    TooMuch,
+    BadMessage,
+    Unauthorized,
+    Forbidden,
+    InitTimeout,
+    Duplicate,
+    SecondInit,
+    /// The client left.
+    Left,
+}
+
+impl Closed {
+    const fn frame(self) -> Option<(u16, &'static str)> {
+        match self {
+            Self::GoingAway => Some((1001, "Going away")),
+            Self::TooMuch => Some((4413, "Too many operations")),
+            Self::BadMessage => Some((4400, "Invalid message")),
+            Self::Unauthorized => Some((4401, "Unauthorized")),
+            Self::Forbidden => Some((4403, "Forbidden")),
+            Self::InitTimeout => Some((4408, "Connection initialisation timeout")),
+            Self::Duplicate => Some((4409, "Subscriber already exists")),
+            Self::SecondInit => Some((4429, "Too many initialisation requests")),
+            Self::Left => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Said {
+    ConnectionInit {
+        #[serde(default)]
+        payload: Option<Value>,
+    },
+    Ping {},
+    Pong {},
+    Subscribe {
+        id: String,
+        payload: Value,
+    },
+    Complete {
+        id: String,
+    },
+}
+
+/// Something that an operation brought.
+enum Brought {
+    Response(Box<GraphQlResponse>),
+    End,
+}
+
+/// Upgrades a request of a known host to a socket.
+pub(super) async fn upgrade(State(api): State<Api>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    match checked(&api, &parts).await {
+        Ok(host) => accept(api, &mut parts, host).await,
+        Err(refusal) => refusal.response(Media::Json),
+    }
+}
+
+async fn checked(api: &Api, parts: &Parts) -> Result<Host, Refusal> {
+    let host = entry::host(api, &parts.headers, &parts.uri)?;
+    entry::own_origin(&parts.headers, &parts.uri)?;
+    match entry::turned_away(api, &host).await {
+        known if known.status == Refusal::UNAUTHORIZED.status => Ok(host),
+        refusal => Err(refusal),
+    }
+}
+
+async fn accept(api: Api, parts: &mut Parts, host: Host) -> Response {
+    let key = entry::key_of(&parts.headers);
+    let upgrade = match WebSocketUpgrade::from_request_parts(parts, &api).await {
+        Ok(upgrade) => upgrade.protocols([PROTOCOL]).max_message_size(MESSAGE_BYTES_MAX),
+        Err(rejection) => return rejection.into_response(),
+    };
+    if upgrade.selected_protocol().is_none() {
+        return Refusal::PROTOCOL.response(Media::Json);
+    }
+    let Ok(place) = std::sync::Arc::clone(&api.sockets).try_acquire_owned() else {
+        return Refusal::UNAVAILABLE.response(Media::Json);
+    };
+    let tasks = api.door.tasks.clone();
+    upgrade.on_upgrade(move |socket| {
+        tasks.track_future(async move {
+            let mut session = Session { api, host, key, scope: None, operations: StreamMap::new() };
+            session.run(socket).await;
+            drop(place);
+        })
+    })
+}
+
+struct Session {
+    api: Api,
+    host: Host,
+    key: Option<Secret>,
+    /// Once the client has said who it is.
+    scope: Option<TenantScope>,
+    operations: StreamMap<String, BoxStream<'static, Brought>>,
+}
+
+impl Session {
+    async fn run(&mut self, mut socket: WebSocket) {
+        let closed = self.talk(&mut socket).await;
+        self.operations.clear();
+        if let Some((code, reason)) = closed.frame() {
+            let frame = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+            drop(timeout(SEND_TIME_MAX, socket.send(frame)).await);
+        }
+    }
+
+    async fn talk(&mut self, socket: &mut WebSocket) -> Closed {
+        let stop = self.api.stop.clone();
+        let init_until = Instant::now() + INIT_TIME_MAX;
+        let mut recheck = interval(RECHECK);
+        recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        recheck.reset();
+        loop {
+            let heard = tokio::select! {
+                () = stop.cancelled() => Err(Closed::GoingAway),
+                () = sleep_until(init_until), if self.scope.is_none() => Err(Closed::InitTimeout),
+                _ = recheck.tick() => self.recheck().await,
+                said = socket.recv() => self.hear(said).await,
+                Some((id, brought)) = self.operations.next(), if !self.operations.is_empty() => Ok(vec![self.pass_on(&id, brought)]),
+            };
+            let messages = match heard {
+                Ok(messages) => messages,
+                Err(closed) => return closed,
+            };
+            for message in messages {
+                let sent =
+                    timeout(SEND_TIME_MAX, socket.send(Message::Text(message.to_string().into()))).await;
+                if !matches!(sent, Ok(Ok(()))) {
+                    return Closed::Left;
+                }
+            }
+        }
+    }
+
+    /// A key that was revoked, or a tenant that was suspended, ends what is under way.
+    async fn recheck(&mut self) -> Result<Vec<Value>, Closed> {
+        if self.scope.is_none() {
+            return Ok(Vec::new());
+        }
+        self.enter().await?;
+        Ok(vec![json!({"type": "ping"})])
+    }
+
+    async fn enter(&mut self) -> Result<(), Closed> {
+        let key = self.key.as_ref().ok_or(Closed::Forbidden)?;
+        self.scope = Some(entry::by_key(&self.api, &self.host, key).await.map_err(|_| Closed::Forbidden)?);
+        Ok(())
+    }
+
+    async fn hear(&mut self, said: Option<Result<Message, axum::Error>>) -> Result<Vec<Value>, Closed> {
+        let text = match said {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(Vec::new()),
+            Some(Ok(Message::Binary(_))) => return Err(Closed::BadMessage),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Closed::Left),
+        };
+        match serde_json::from_str(&text).map_err(|_| Closed::BadMessage)? {
+            Said::ConnectionInit { payload } => self.init(payload).await,
+            Said::Ping {} => Ok(vec![json!({"type": "pong"})]),
+            Said::Pong {} => Ok(Vec::new()),
+            Said::Subscribe { id, payload } => self.subscribe(id, payload),
+            Said::Complete { id } => {
+                self.operations.remove(&id);
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    async fn init(&mut self, payload: Option<Value>) -> Result<Vec<Value>, Closed> {
+        if self.scope.is_some() {
+            return Err(Closed::SecondInit);
+        }
+        let authorization = payload.as_ref().and_then(|p| p.get("authorization")).and_then(Value::as_str);
+        if let Some(text) = authorization {
+            self.key = entry::bearer(text);
+        }
+        self.enter().await?;
+        Ok(vec![json!({"type": "connection_ack"})])
+    }
+
+    fn subscribe(&mut self, id: String, payload: Value) -> Result<Vec<Value>, Closed> {
+        let scope = self.scope.ok_or(Closed::Unauthorized)?;
+        if self.operations.contains_key(&id) {
+            return Err(Closed::Duplicate);
+        }
+        if OPERATIONS_MAX <= self.operations.len() {
+            return Err(Closed::TooMuch);
+        }
+        let params = Params::from_payload(payload).map_err(|_| Closed::BadMessage)?;
+        match prepared(&self.api, params, scope) {
+            Ok(request) => {
+                let responses = self
+                    .api
+                    .schema
+                    .execute_stream(request)
+                    .map(|response| Brought::Response(Box::new(response)));
+                self.operations.insert(id, responses.chain(stream::iter([Brought::End])).boxed());
+                Ok(Vec::new())
+            }
+            Err(refused) => {
+                let errors = answer::unread_body(&refused).get("errors").cloned();
+                Ok(vec![json!({"type": "error", "id": id, "payload": errors})])
+            }
+        }
+    }
+
+    /// What an operation brought, in the protocol's words. An error before execution ends the operation without a
+    /// `complete`.
+    fn pass_on(&mut self, id: &str, brought: Brought) -> Value {
+        match brought {
+            Brought::End => {
+                self.operations.remove(id);
+                json!({"type": "complete", "id": id})
+            }
+            Brought::Response(response) if !answer::is_executed(&response) => {
+                self.operations.remove(id);
+                json!({"type": "error", "id": id, "payload": answer::body(*response).get("errors")})
+            }
+            Brought::Response(response) => {
+                json!({"type": "next", "id": id, "payload": answer::body(*response)})
+            }
+        }
+    }
+}
