@@ -90,12 +90,12 @@ pub fn may(role: Role, action: Action) -> bool {
 pub fn printed_table() -> String {
     let mut text = format!("{:<16}", "");
     for role in Role::ALL {
-        let _ = write!(text, "{:<9}", role.name());
+        write!(text, "{:<9}", role.name()).ok();
     }
     for action in Action::ALL {
-        let _ = write!(text, "\n{:<16}", action.name());
+        write!(text, "\n{:<16}", action.name()).ok();
         for role in Role::ALL {
-            let _ = write!(text, "{:<9}", if may(*role, *action) { "yes" } else { "-" });
+            write!(text, "{:<9}", if may(*role, *action) { "yes" } else { "-" }).ok();
         }
     }
     let mut lines = text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");

@@ -106,7 +106,7 @@ pub struct Mistakes(pub Vec<String>);
 
 fn listed(mistakes: &[String]) -> String {
     mistakes.iter().fold(String::new(), |mut text, mistake| {
-        let _ = write!(text, "\n  - {mistake}");
+        write!(text, "\n  - {mistake}").ok();
         text
     })
 }
@@ -267,7 +267,7 @@ impl Reader<'_> {
         let pool_max = self.parsed("DATABASE_POOL_MAX", "16", "a number of connections");
         let derived = master_key.map(|key| {
             key.tag("postgres login role", b"neurosphere_app").iter().fold(String::new(), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
+                write!(hex, "{byte:02x}").ok();
                 hex
             })
         });

@@ -32,6 +32,8 @@ enum Command {
     Schema,
     /// Check everything that the service needs, and say what to do where it is missing
     Doctor,
+    /// Two businesses, three calls, and the proof that they share nothing
+    Demo(commands::demo::Demo),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +61,7 @@ async fn run(command: Command) -> Result<ExitCode, String> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor => commands::doctor::run().await,
+        Command::Demo(demo) => demo.run().await,
     }
 }
 

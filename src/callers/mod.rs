@@ -102,6 +102,9 @@ pub async fn patch_profile(
     expected: Option<i32>,
 ) -> Result<Profile, Error> {
     tx.permit(Action::ProfileWrite)?;
+    if patch.to_string().contains("\\u0000") {
+        return Err(Error::invalid("", "must not contain the character U+0000"));
+    }
     if !store::lock(tx, caller).await? {
         return Err(Error::NotFound("caller"));
     }
@@ -131,6 +134,9 @@ async fn empty(tx: &mut TenantTx<'_>, caller: CallerId) -> Result<Profile, Error
 pub async fn name(tx: &mut TenantTx<'_>, caller: CallerId, name: &str) -> Result<(), Error> {
     tx.permit(Action::ProfileWrite)?;
     let name = name.trim();
+    if name.contains('\0') {
+        return Err(Error::invalid("name", "must not contain the character U+0000"));
+    }
     if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) {
         return Err(Error::invalid("name", "must have 1 to 200 characters"));
     }

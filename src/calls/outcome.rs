@@ -68,7 +68,7 @@ pub fn transcript(turns: &[Turn]) -> String {
             Speaker::Tool => "Tool",
             Speaker::Keypad => "Keypad",
         };
-        let _ = writeln!(lines, "{speaker}: {}", turn.text);
+        writeln!(lines, "{speaker}: {}", turn.text).ok();
     }
     let surplus = lines.chars().count().saturating_sub(TRANSCRIPT_CHARS_MAX);
     lines.chars().skip(surplus).collect()

@@ -127,7 +127,7 @@ pub(super) async fn arrive(
     caller: Option<CallerId>,
 ) -> Result<(CallId, CallState), Fault> {
     let (id, now) = (tx.new_id(), tx.now());
-    let caller = caller.map(|caller| caller.uuid());
+    let caller = caller.map(CallerId::uuid);
     let from = arrival.from.as_ref().map(crate::ids::PhoneNumber::reveal);
     let row = tx
         .row(
@@ -260,7 +260,7 @@ pub(super) async fn list(
     caller: Option<CallerId>,
     page: Page,
 ) -> Result<Vec<Call>, Fault> {
-    let caller = caller.map(|caller| caller.uuid());
+    let caller = caller.map(CallerId::uuid);
     tx.rows(&LIST, &[&page.before(), &caller, &page.limit()]).await?.iter().map(call).collect()
 }
 

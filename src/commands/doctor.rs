@@ -16,11 +16,11 @@ struct Findings {
 }
 
 impl Findings {
-    fn good(&self, what: &str, detail: &str) {
+    fn good(what: &str, detail: &str) {
         println!("  ok    {what}: {detail}");
     }
 
-    fn note(&self, what: &str, detail: &str) {
+    fn note(what: &str, detail: &str) {
         println!("  note  {what}: {detail}");
     }
 
@@ -35,7 +35,7 @@ pub(crate) async fn run() -> Result<ExitCode, String> {
     let config = Config::from_env().map_err(|mistakes| mistakes.to_string())?;
     let mut findings = Findings { bad: 0 };
     println!("configuration");
-    findings.good("environment", "every variable can be read");
+    Findings::good("environment", "every variable can be read");
     public_url(&config, &mut findings);
     println!("Postgres");
     owner(&config, &mut findings).await;
@@ -57,9 +57,9 @@ pub(crate) async fn run() -> Result<ExitCode, String> {
 fn public_url(config: &Config, findings: &mut Findings) {
     let url = &config.http.public_url;
     match (url.scheme(), config.environment) {
-        ("https", _) => findings.good("PUBLIC_URL", url.as_str()),
+        ("https", _) => Findings::good("PUBLIC_URL", url.as_str()),
         (_, Environment::Development) => {
-            findings.note("PUBLIC_URL", "not https: fine for the stand-ins; Twilio needs https")
+            Findings::note("PUBLIC_URL", "not https: fine for the stand-ins; Twilio needs https")
         }
         (_, Environment::Production) => {
             findings.bad(
@@ -73,7 +73,8 @@ fn public_url(config: &Config, findings: &mut Findings) {
 
 async fn owner(config: &Config, findings: &mut Findings) {
     if config.database.owner_url.is_none() {
-        return findings.note("owner", "DATABASE_URL is not set: roles and migrations are not checked");
+        Findings::note("owner", "DATABASE_URL is not set: roles and migrations are not checked");
+        return;
     }
     let found = match Owner::connect(&config.database).await {
         Ok(owner) => owner.examine().await,
@@ -87,7 +88,7 @@ async fn owner(config: &Config, findings: &mut Findings) {
     };
     let version = found.server_version;
     if SERVER_VERSION_MIN <= version {
-        findings.good("server", &format!("version {}.{}", version / 10_000, version % 10_000));
+        Findings::good("server", &format!("version {}.{}", version / 10_000, version % 10_000));
     } else {
         findings.bad(
             "server",
@@ -96,11 +97,11 @@ async fn owner(config: &Config, findings: &mut Findings) {
         );
     }
     match &found.vector_version {
-        Some(version) => findings.good("pgvector", version),
+        Some(version) => Findings::good("pgvector", version),
         None => findings.bad("pgvector", "not available", "install the pgvector extension on the server"),
     }
     match found.pending {
-        Some(0) => findings.good("control plane", "migrated"),
+        Some(0) => Findings::good("control plane", "migrated"),
         Some(pending) => findings.bad(
             "control plane",
             &format!("{pending} migration(s) pending"),
@@ -116,7 +117,7 @@ async fn owner(config: &Config, findings: &mut Findings) {
         );
     }
     if found.faults.is_empty() && found.pending.is_some() {
-        findings.good("roles and grants", "as policies/ says");
+        Findings::good("roles and grants", "as policies/ says");
     }
 }
 
@@ -130,7 +131,7 @@ async fn login(config: &Config, findings: &mut Findings) {
             let behind =
                 tenants.iter().filter(|t| i64::from(t.schema_version) < i64::from(Owner::tenant_version()));
             let behind: Vec<_> = behind.map(|tenant| tenant.slug.as_str()).collect();
-            findings.good("login role", &format!("connects, sees {} tenant(s)", tenants.len()));
+            Findings::good("login role", &format!("connects, sees {} tenant(s)", tenants.len()));
             if !behind.is_empty() {
                 findings.bad(
                     "tenants",
@@ -176,7 +177,7 @@ fn answered(
     findings: &mut Findings,
 ) {
     match asked {
-        Ok(answer) if answer.status().is_success() => findings.good(who, "reached, and the key is good"),
+        Ok(answer) if answer.status().is_success() => Findings::good(who, "reached, and the key is good"),
         Ok(answer) => findings.bad(who, &format!("answered HTTP {}", answer.status()), advice),
         Err(error) => findings.bad(who, &format!("not reached: {}", error.without_url()), advice),
     }

@@ -1,5 +1,6 @@
 //! The subcommands, one file each. They read the environment, call an operation and print what came of it.
 
+pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod migrate;
 pub(crate) mod serve;
@@ -43,7 +44,7 @@ pub(crate) fn refused(error: Error) -> String {
         Error::Fault(fault) => fault.chain(),
         Error::Invalid(violations) => {
             violations.iter().fold("the input breaks a rule:".to_owned(), |mut text, broken| {
-                let _ = write!(text, "\n  {}: {}", broken.path, broken.message);
+                write!(text, "\n  {}: {}", broken.path, broken.message).ok();
                 text
             })
         }

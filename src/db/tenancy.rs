@@ -93,16 +93,16 @@ impl Owner {
         last.and_then(|version| u32::try_from(version).ok()).unwrap_or(0)
     }
 
-    /// Drops a tenant's schema with everything in it, and its role.
-    pub async fn drop_tenant(&mut self, tenant: TenantId) -> Result<(), Fault> {
-        let schema = schema_of(tenant);
-        let text = format!(
-            "drop schema if exists {schema} cascade;
-             do $$ begin
-                 if exists (select from pg_roles where rolname = '{schema}') then drop role {schema}; end if;
-             end $$"
-        );
-        self.client.batch_execute(&text).await.or_fault("drop a tenant's schema and role")
+    /// Drops the control plane and every tenant's schema and role in this database. For the demo's own database only.
+    pub async fn empty_database(&mut self) -> Result<(), Fault> {
+        let text = "do $$ declare tenant text; begin
+            for tenant in select nspname from pg_namespace where nspname ~ '^tenant_[0-9a-f]{32}$' loop
+                execute format('drop schema %I cascade', tenant);
+                execute format('drop role if exists %I', tenant);
+            end loop;
+            drop schema if exists platform cascade;
+        end $$";
+        self.client.batch_execute(text).await.or_fault("empty the database")
     }
 
     /// What `doctor` looks at: server version, pgvector's version, and every fault of roles and grants that it finds.

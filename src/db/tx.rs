@@ -222,6 +222,7 @@ impl PlatformTx {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "both live on the stack of one request")]
 enum Held<'s> {
     Borrowed(&'s mut Connection),
     Owned(Pooled),

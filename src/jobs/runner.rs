@@ -51,7 +51,7 @@ impl Runner {
     const JOBS_AT_ONCE: usize = 4;
     const LEASE: TimeDelta = TimeDelta::seconds(60);
     const RENEW_EVERY: Duration = Duration::from_secs(20);
-    const RUN_MAX: Duration = Duration::from_secs(300);
+    const RUN_MAX: Duration = Duration::from_mins(5);
     const SLEEP_MAX: Duration = Duration::from_secs(5);
     const BACK_OFF_MAX_S: i64 = 600;
 

@@ -93,7 +93,8 @@ pub struct NewMemory {
 /// Remembers something about a caller. The same words twice are one memory.
 pub async fn remember(tx: &mut TenantTx<'_>, new: NewMemory) -> Result<Memory, Error> {
     tx.permit(Action::MemoryWrite)?;
-    let text = new.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let plain = new.text.replace('\0', "");
+    let text = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     if !(1..=TEXT_CHARS_MAX).contains(&text.chars().count()) {
         return Err(Error::invalid("text", "must have 1 to 1000 characters"));
     }

@@ -57,7 +57,7 @@ pub(super) async fn caller_exists(tx: &mut TenantTx<'_>, caller: CallerId) -> Re
 pub(super) async fn add(tx: &mut TenantTx<'_>, new: &NewMemory) -> Result<Memory, Fault> {
     let id = tx.new_id();
     let digest = Sha256::digest(new.text.to_lowercase().as_bytes()).to_vec();
-    let call = new.call.map(|call| call.uuid());
+    let call = new.call.map(crate::ids::CallId::uuid);
     let (kind, source) = (new.kind.name(), new.source.name());
     let row = tx
         .row(&ADD, &[&id, &new.caller.uuid(), &call, &kind, &new.text, &digest, &new.importance, &source])

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::{Fault, OrFault as _};
 
 const CONNECT_MAX: Duration = Duration::from_secs(3);
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+const ANSWER_MAX: Duration = Duration::from_mins(1);
 
 /// Makes the client.
 pub fn client() -> Result<reqwest::Client, Fault> {

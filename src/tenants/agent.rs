@@ -189,7 +189,11 @@ impl Agent {
                 path,
                 "must have 1 to 500 characters",
             );
-            must(!greeting.contains(['"', '\n']), path, "must not contain double quotes or line breaks");
+            must(
+                !greeting.contains(|c: char| c == '"' || c.is_control()),
+                path,
+                "must not contain double quotes or control characters",
+            );
             must(
                 placeholders_known(greeting),
                 path,

@@ -135,6 +135,11 @@ fn trouble(doing: &str, error: OpenAIError) -> Trouble {
         OpenAIError::JSONDeserialize(..) => {
             Trouble::passing(format!("{doing}: the answer is not of OpenAI's form"))
         }
-        _ => Trouble::lasting(format!("{doing}: the request could not be made")),
+        OpenAIError::FileSaveError(_)
+        | OpenAIError::FileReadError(_)
+        | OpenAIError::StreamError(_)
+        | OpenAIError::InvalidArgument(_) => {
+            Trouble::lasting(format!("{doing}: the request could not be made"))
+        }
     }
 }
