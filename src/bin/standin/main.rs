@@ -4,9 +4,11 @@
 //! wire format is written down twice, and tests compare the two.
 
 mod control;
+mod load;
 mod openai;
 mod serve;
 mod speech;
+mod tap;
 mod twilio;
 
 use clap::{Parser, Subcommand};
@@ -23,14 +25,18 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Arguments),
+    Load(load::Arguments),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let level = tracing::Level::WARN;
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).init();
+    // both TLS users of this program take the process's default
+    drop(rustls::crypto::ring::default_provider().install_default());
     let outcome = match Arguments::parse().command {
         Command::Serve(arguments) => serve::serve(arguments).await,
+        Command::Load(arguments) => load::load(arguments).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

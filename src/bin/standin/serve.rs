@@ -51,13 +51,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn serve(arguments: Arguments) -> Result<(), String> {
-    // both TLS users of this program take the process's default; it is set once, here
-    drop(rustls::crypto::ring::default_provider().install_default());
     let speech = Library::open(&arguments.speech, arguments.speaker).map_err(|error| error.to_string())?;
-    let script = arguments
-        .script
-        .as_deref()
-        .map_or_else(|| Script::parse(""), |file| Script::open(file).map_err(|error| error.to_string()))?;
+    let script = Script::given(arguments.script.as_deref())?;
     let (twilio, openai) = (Twilio::new(speech.clone())?, OpenAi::new(speech, script));
     for account in &arguments.account {
         let (sid, token) = account.split_once(':').ok_or("--account takes SID:TOKEN")?;
@@ -77,7 +72,7 @@ pub(crate) async fn serve(arguments: Arguments) -> Result<(), String> {
 }
 
 /// Serves a router from now on; its URL.
-async fn open(ports: &TaskTracker, at: SocketAddr, router: Router) -> Result<String, String> {
+pub(crate) async fn open(ports: &TaskTracker, at: SocketAddr, router: Router) -> Result<String, String> {
     let listener = TcpListener::bind(at).await.map_err(|error| format!("{at}: {error}"))?;
     let bound = listener.local_addr().map_err(|error| error.to_string())?;
     drop(ports.spawn(async move { axum::serve(listener, router).await }));

@@ -27,6 +27,7 @@ mod vad;
 mod wire;
 
 use crate::speech::Library;
+use crate::tap::Tap;
 use axum::Router;
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use axum::routing::{any, get, post};
@@ -42,6 +43,7 @@ pub(crate) struct OpenAi(Arc<State>);
 
 struct State {
     speech: Library,
+    tap: Tap,
     journal: Journal,
     script: RwLock<Script>,
     faults: RwLock<Vec<Planned>>,
@@ -50,8 +52,13 @@ struct State {
 impl OpenAi {
     /// A stand-in that speaks with these voices and by this script.
     pub(crate) fn new(speech: Library, script: Script) -> OpenAi {
+        OpenAi::measured(speech, script, Tap::default())
+    }
+
+    /// The same, whose sessions take part in a measurement.
+    pub(crate) fn measured(speech: Library, script: Script, tap: Tap) -> OpenAi {
         let (script, faults) = (RwLock::new(script), RwLock::default());
-        OpenAi(Arc::new(State { speech, journal: Journal::new(), script, faults }))
+        OpenAi(Arc::new(State { speech, tap, journal: Journal::new(), script, faults }))
     }
 
     /// What the product talks to.

@@ -8,6 +8,7 @@ use super::session::{LIFETIME, Opening, Session};
 use super::wire::Outgoing;
 use super::{OpenAi, bearer, models};
 use crate::speech::Library;
+use crate::tap::Leg;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
@@ -56,7 +57,8 @@ pub(super) async fn accept(
         }
         let expires_at = super::unix_seconds() + LIFETIME.as_secs();
         let (script, speech) = (openai.script(), openai.0.speech.clone());
-        let opening = Opening { model, page, script, speech: speech.clone(), faults, expires_at };
+        let leg = Leg::new(openai.0.tap.clone());
+        let opening = Opening { model, page, script, speech: speech.clone(), leg, faults, expires_at };
         let why = run(socket, Session::open(opening, Instant::now()), speech).boxed().await;
         tracing::debug!(why, "a realtime session ended");
     }))

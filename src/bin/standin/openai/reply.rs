@@ -273,6 +273,11 @@ impl Session {
             self.wire.send("response.output_audio_transcript.delta", at.with(json!({ "delta": delta })));
         }
         let base64 = match reply.settings.output {
+            Format::Pcmu if self.leg.measures() => {
+                let mut stamped = chunk.to_vec();
+                self.leg.send_delta(&mut stamped);
+                STANDARD.encode(stamped)
+            }
             Format::Pcmu => STANDARD.encode(chunk),
             Format::Pcm => STANDARD.encode(to_pcm(chunk)),
         };

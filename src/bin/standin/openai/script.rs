@@ -142,8 +142,16 @@ impl Script {
         Ok(Script(Arc::new(book)))
     }
 
+    /// The script of a command line; without one the model greets and understands nothing.
+    pub(crate) fn given(file: Option<&Path>) -> Result<Script, String> {
+        match file {
+            Some(file) => Script::open(file).map_err(|error| error.to_string()),
+            None => Script::parse(""),
+        }
+    }
+
     /// Reads a script from a file.
-    pub(crate) fn open(path: &Path) -> io::Result<Script> {
+    fn open(path: &Path) -> io::Result<Script> {
         let text = std::fs::read_to_string(path);
         text.and_then(|text| Script::parse(&text).map_err(io::Error::other))
             .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))

@@ -14,6 +14,7 @@ use super::settings::Settings;
 use super::turns::Transcription;
 use super::wire::{Outgoing, Wire};
 use crate::speech::Library;
+use crate::tap::Leg;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -40,6 +41,7 @@ pub(super) struct Session {
     pub(super) idle_at: Option<Instant>,
     pub(super) script: Script,
     pub(super) speech: Library,
+    pub(super) leg: Leg,
     pub(super) faults: Faults,
     pub(super) has_spoken: bool,
     ends_at: Instant,
@@ -52,6 +54,7 @@ pub(super) struct Opening {
     pub(super) page: Page,
     pub(super) script: Script,
     pub(super) speech: Library,
+    pub(super) leg: Leg,
     pub(super) faults: Faults,
     pub(super) expires_at: u64,
 }
@@ -86,7 +89,7 @@ const KINDS: [&str; 11] = [
 impl Session {
     /// Greets the client with `session.created`, or with the planned fault.
     pub(super) fn open(opening: Opening, now: Instant) -> Self {
-        let Opening { model, page, script, speech, faults, expires_at } = opening;
+        let Opening { model, page, script, speech, leg, faults, expires_at } = opening;
         let mut wire = Wire::new(page);
         let id = wire.fresh_id("sess");
         let ends_after_ms = faults.close().map(|(_, after_ms)| after_ms).or(faults.expire_after_ms());
@@ -105,6 +108,7 @@ impl Session {
             idle_at: None,
             script,
             speech,
+            leg,
             faults,
             has_spoken: false,
             ends_at: now + lifetime,
@@ -230,6 +234,7 @@ impl Session {
         let decoded = STANDARD.decode_vec(base64, &mut audio);
         if decoded.is_ok() {
             self.wire.page().audio_in(audio.len());
+            self.leg.heard(&audio);
             self.hear(now, &audio);
         }
         self.scratch = audio;

@@ -35,6 +35,7 @@ impl Session {
         let item_id = self.wire.fresh_id("item");
         let started = json!({ "audio_start_ms": audio_start_ms, "item_id": item_id });
         self.wire.send("input_audio_buffer.speech_started", started);
+        self.leg.speech_started();
         self.turn_item = Some(item_id);
         self.idle_at = None;
         if self.settings.turn_detection.as_ref().is_some_and(|rule| rule.interrupt_response) {

@@ -11,6 +11,7 @@ use super::timeline::Timeline;
 use super::twiml::{self, Method, Target, Verb};
 use super::web::{Answer, Fields, Problem, Signed, Web};
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt as _;
 use serde_json::json;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
@@ -63,6 +64,8 @@ pub(crate) enum Command {
 
 pub(crate) struct Call {
     pub(crate) sid: String,
+    /// Calls are numbered from 0.
+    pub(crate) number: u32,
     pub(crate) order: Order,
     pub(crate) timeline: Arc<Timeline>,
     commands: mpsc::Sender<Command>,
@@ -79,12 +82,16 @@ pub(crate) struct State {
 }
 
 impl Call {
-    pub(crate) fn new(order: Order, created: DateTime<Utc>) -> (Arc<Call>, mpsc::Receiver<Command>) {
+    pub(crate) fn new(
+        order: Order,
+        number: u32,
+        created: DateTime<Utc>,
+    ) -> (Arc<Call>, mpsc::Receiver<Command>) {
         let (commands, received) = mpsc::channel(16);
         let state = State { status: Status::Queued, created, answered: None, duration_s: None, end: None };
         let sid = format!("CA{}", uuid::Uuid::new_v4().simple());
         let timeline = Arc::new(Timeline::new());
-        (Arc::new(Call { sid, order, timeline, commands, state: Mutex::new(state) }), received)
+        (Arc::new(Call { sid, number, order, timeline, commands, state: Mutex::new(state) }), received)
     }
 
     pub(crate) fn state(&self) -> State {
@@ -194,7 +201,7 @@ async fn live(
     mut commands: mpsc::Receiver<Command>,
     told: &mpsc::UnboundedSender<Callback>,
 ) -> End {
-    let document = match ring(call, twilio.web(), &mut commands).await {
+    let document = match ring(call, twilio, &mut commands).await {
         Ok(document) => document,
         Err(end) => return end,
     };
@@ -212,10 +219,17 @@ async fn live(
 }
 
 /// Asks the webhook for the first document; the caller may give up meanwhile.
-async fn ring(call: &Arc<Call>, web: &Web, commands: &mut mpsc::Receiver<Command>) -> Result<Document, End> {
+async fn ring(
+    call: &Arc<Call>,
+    twilio: &Twilio,
+    commands: &mut mpsc::Receiver<Command>,
+) -> Result<Document, End> {
+    let (web, tap) = (twilio.web(), twilio.tap());
     let target = Target { url: call.order.webhook_url.clone(), method: Method::Post };
     let asking = async {
-        let first = fetch(call, web, "webhook", &target, Vec::new());
+        let began = Instant::now();
+        let first =
+            fetch(call, web, "webhook", &target, Vec::new()).inspect(|_| tap.document(began.elapsed()));
         let again = async {
             if call.order.has(Fault::DuplicateWebhook) {
                 // the second answer is in the timeline and has no further effect

@@ -29,6 +29,7 @@ pub(crate) use order::Order;
 pub(crate) use rest::RestFault;
 
 use crate::speech::Library;
+use crate::tap::Tap;
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,6 +46,7 @@ pub(crate) struct Twilio(Arc<Inside>);
 struct Inside {
     speech: Library,
     web: Web,
+    tap: Tap,
     tasks: TaskTracker,
     books: Mutex<Books>,
 }
@@ -59,8 +61,13 @@ struct Books {
 
 impl Twilio {
     pub(crate) fn new(speech: Library) -> Result<Twilio, String> {
+        Twilio::measured(speech, Tap::default())
+    }
+
+    /// The same, whose calls take part in a measurement.
+    pub(crate) fn measured(speech: Library, tap: Tap) -> Result<Twilio, String> {
         let (web, tasks) = (Web::new()?, TaskTracker::new());
-        Ok(Twilio(Arc::new(Inside { speech, web, tasks, books: Mutex::default() })))
+        Ok(Twilio(Arc::new(Inside { speech, web, tap, tasks, books: Mutex::default() })))
     }
 
     /// The interface that the product calls.
@@ -83,8 +90,9 @@ impl Twilio {
         if CALLS_MAX <= self.books().calls.len() {
             return Err(format!("this stand-in remembers {CALLS_MAX} calls and no more"));
         }
-        let (call, commands) = Call::new(order, now());
         let mut books = self.books();
+        let number = u32::try_from(books.calls.len()).unwrap_or(u32::MAX);
+        let (call, commands) = Call::new(order, number, now());
         books.accounts.insert(call.order.account_sid.clone(), call.order.auth_token.clone());
         books.calls.insert(call.sid.clone(), Arc::clone(&call));
         drop(books);
@@ -102,6 +110,10 @@ impl Twilio {
 
     fn speech(&self) -> &Library {
         &self.0.speech
+    }
+
+    fn tap(&self) -> &Tap {
+        &self.0.tap
     }
 
     fn web(&self) -> &Web {

@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+/// Frames from then on are measured: before, the product may still be calling the model.
+const SETTLED_FRAMES: u64 = 150;
+
 /// How a stream ended for itself; the talk goes on.
 enum Ended {
     /// The product closed the socket, or lost it.
@@ -119,7 +122,10 @@ impl Carried<'_> {
         socket::send(&mut self.socket, Message::text(start)).await?;
         loop {
             tokio::select! {
-                _ = self.talk.ticker.tick() => self.tick().await?,
+                due = self.talk.ticker.tick() => {
+                    self.talk.twilio.tap().late(due.elapsed());
+                    self.tick().await?;
+                }
                 message = self.socket.next() => self.receive(message).await?,
                 command = self.talk.commands.recv() => self.talk.interrupted(command)?,
             }
@@ -131,7 +137,10 @@ impl Carried<'_> {
         self.return_marks(tick.marks, "played").await?;
         let timestamp_ms = self.frames * FRAME_MS;
         self.frames += 1;
-        if let Some(frame) = tick.frame {
+        if let Some(mut frame) = tick.frame {
+            if SETTLED_FRAMES < self.frames {
+                self.talk.twilio.tap().send_frame(self.talk.call.number, &mut frame);
+            }
             let message = self.writer.media(timestamp_ms, &frame);
             socket::send(&mut self.socket, Message::text(message)).await?;
         }
@@ -212,9 +221,11 @@ impl Carried<'_> {
     }
 
     async fn obey(&mut self, message: FromProduct) -> Result<(), Ended> {
+        let tap = self.talk.twilio.tap().clone();
         let Some(line) = self.talk.line() else { return Ok(()) };
         match message {
             FromProduct::Media(audio) => {
+                tap.receive_audio(&audio);
                 let bytes = u64::try_from(audio.len()).unwrap_or(u64::MAX);
                 let full = line.playback.push_audio(audio).is_err();
                 self.media_in += 1;
@@ -236,6 +247,7 @@ impl Carried<'_> {
             }
             FromProduct::Clear => {
                 let marks = line.clear();
+                tap.receive_clear(self.talk.call.number);
                 self.talk.call.timeline.record("clear", &json!({ "marks": marks.len() }));
                 self.return_marks(marks, "cleared").await
             }

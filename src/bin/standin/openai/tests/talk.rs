@@ -196,13 +196,21 @@ async fn a_silent_caller_is_asked_after_the_playback_and_the_timeout() {
     use super::super::faults::Faults;
     use super::super::session::{Opening, Session};
     use super::super::wire::Outgoing;
+    use crate::tap::Leg;
     use tokio::time::Instant;
 
     let world = World::fast().await;
     let page = world.openai.0.journal.open(&axum::http::HeaderMap::new(), "gpt-realtime-2.1");
     let (script, speech, faults) = (world.openai.script(), world.speech.clone(), Faults::default());
-    let opening =
-        Opening { model: "gpt-realtime-2.1".to_owned(), page, script, speech, faults, expires_at: 0 };
+    let opening = Opening {
+        model: "gpt-realtime-2.1".to_owned(),
+        page,
+        script,
+        speech,
+        leg: Leg::default(),
+        faults,
+        expires_at: 0,
+    };
     let began = Instant::now();
     let mut session = Session::open(opening, began);
     let mut update = telephone();
