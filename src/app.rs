@@ -15,6 +15,7 @@ use crate::error::{Fault, OrFault as _};
 use crate::graphql::Door;
 use crate::jobs::runner::{Handlers, Runner};
 use crate::providers::openai::text::TextModels;
+use crate::voice::Gateway;
 use crate::{calls, http, memory, providers, telemetry};
 
 /// Which parts of the service a process runs.
@@ -45,6 +46,8 @@ pub struct App {
     pub models: TextModels,
     /// The client for providers.
     pub http: reqwest::Client,
+    /// The door for calls.
+    pub voice: Gateway,
 }
 
 impl App {
@@ -52,8 +55,10 @@ impl App {
     pub fn new(config: Config, clock: Clock) -> Result<Self, Fault> {
         install_crypto();
         let http = providers::http::client()?;
+        let db = Db::new(&config.database, &config.master_key, clock.clone())?;
         Ok(Self {
-            db: Db::new(&config.database, &config.master_key, clock.clone())?,
+            voice: Gateway::new(&config, &db, &clock, &http)?,
+            db,
             hub: Hub::default(),
             models: TextModels::new(&config.openai, &http),
             http,
@@ -115,6 +120,9 @@ impl App {
             let door = Door { db: self.db.clone(), hub: self.hub.clone(), tasks: tasks.clone() };
             routes = routes.merge(http::graphql::routes(door, &self.config, stop.clone()));
         }
+        if matches!(only, Only::Everything | Only::Voice) {
+            routes = routes.merge(http::twilio::routes(self.voice.clone()));
+        }
         routes
     }
 }
@@ -132,6 +140,7 @@ pub struct Running {
 impl Running {
     /// Stops taking in, lets what is under way finish, and returns when nothing runs any more.
     pub async fn stop(self) {
+        self.app.voice.drain().await;
         self.stop.cancel();
         self.tasks.wait().await;
         self.app.db.close();

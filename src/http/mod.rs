@@ -2,6 +2,7 @@
 //! one operation, encodes; must never know a rule of the business, nor SQL.
 
 pub mod graphql;
+pub mod twilio;
 
 use axum::Router;
 use axum::extract::State;

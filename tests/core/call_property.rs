@@ -195,7 +195,7 @@ impl Watched {
             Output::Record(_)
             | Output::RunTool { .. }
             | Output::HangUp
-            | Output::CloseCarrier
+            | Output::CloseCarrier(_)
             | Output::CloseModel => {}
         }
     }

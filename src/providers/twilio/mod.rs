@@ -1,7 +1,8 @@
 //! Twilio: signed webhooks ([`webhook`]), the documents that answer them ([`twiml`]), and the audio of a call
-//! ([`media`]). Must never know what a call is about.
+//! ([`media`]); and the deeds that we ask of it ([`rest`]). Must never know what a call is about.
 
 pub mod media;
+pub mod rest;
 pub mod twiml;
 pub mod webhook;
 

@@ -89,8 +89,8 @@ pub enum Output {
     Record(Record),
     /// End the call at the carrier.
     HangUp,
-    /// Close the carrier's socket.
-    CloseCarrier,
+    /// Close the carrier's socket. What the carrier does next is for the webhook that follows, which asks for the reason.
+    CloseCarrier(EndReason),
     /// Close the model's socket.
     CloseModel,
     /// The call is over; nothing follows.

@@ -86,7 +86,7 @@ impl Settling {
 
 /// Ends a call of which nothing more can come, closing both legs.
 pub(super) fn finish(desk: &mut Desk, now: Duration, reason: EndReason) -> State {
-    desk.push(Output::CloseCarrier);
+    desk.push(Output::CloseCarrier(reason));
     close(desk, now, reason)
 }
 

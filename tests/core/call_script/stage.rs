@@ -239,7 +239,7 @@ fn describe(output: &Output) -> Option<String> {
         Output::Record(Record::Turn(turn)) => describe_turn(turn),
         Output::Record(Record::Event(_)) => return None,
         Output::HangUp => "hang up".to_owned(),
-        Output::CloseCarrier => "close carrier".to_owned(),
+        Output::CloseCarrier(_) => "close carrier".to_owned(),
         Output::CloseModel => "close model".to_owned(),
         Output::Finished(reason) => format!("finished {}", reason.code()),
     })

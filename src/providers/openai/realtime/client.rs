@@ -22,14 +22,14 @@ pub struct SessionSettings {
     pub output_tokens_max: u32,
     /// Which share of the conversation is kept when it outgrows the model's window; below 1 so that the rest stays
     /// cached for a while.
-    pub retention_ratio: f32,
+    pub retention_ratio: f64,
 }
 
 /// When the caller counts as speaking.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct VoiceActivity {
     /// How sure the detector must be, from 0 to 1.
-    pub threshold: f32,
+    pub threshold: f64,
     /// How much audio before the detected start belongs to it.
     pub prefix_padding_ms: u32,
     /// How much silence ends it.
@@ -137,7 +137,7 @@ struct TypedTool<'a> {
 #[derive(Serialize)]
 struct Truncation {
     r#type: &'static str,
-    retention_ratio: f32,
+    retention_ratio: f64,
 }
 
 #[derive(Serialize)]

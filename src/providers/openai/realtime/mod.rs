@@ -5,6 +5,7 @@
 //! <https://platform.openai.com/docs/api-reference/realtime>
 
 pub mod client;
+pub mod socket;
 mod wire;
 
 use std::borrow::Cow;

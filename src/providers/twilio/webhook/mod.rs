@@ -4,6 +4,7 @@
 
 pub mod signature;
 
+use serde_json::Value;
 use std::borrow::Cow;
 use std::str::FromStr;
 
@@ -23,6 +24,9 @@ pub enum BadForm {
     /// Above [`Form::FIELDS_MAX`].
     #[error("the form has more than {} fields", Form::FIELDS_MAX)]
     TooManyFields,
+    /// Not a JSON object of texts.
+    #[error("the body is not a JSON object of texts")]
+    NotJson,
     /// A field that every such webhook has is absent or malformed.
     #[error("the form's field {0} is absent or malformed")]
     Field(&'static str),
@@ -46,6 +50,24 @@ impl<'a> Form<'a> {
         Ok(Self(fields))
     }
 
+    /// Reads a JSON body as fields: an object of texts and numbers.
+    pub fn parse_json(body: &'a [u8]) -> Result<Self, BadForm> {
+        if Self::BYTES_MAX < body.len() {
+            return Err(BadForm::TooLarge);
+        }
+        let object: serde_json::Map<String, Value> =
+            serde_json::from_slice(body).map_err(|_| BadForm::NotJson)?;
+        if Self::FIELDS_MAX < object.len() {
+            return Err(BadForm::TooManyFields);
+        }
+        let field = |(name, value): (String, Value)| match value {
+            Value::String(text) => Ok((Cow::Owned(name), Cow::Owned(text))),
+            Value::Number(number) => Ok((Cow::Owned(name), Cow::Owned(number.to_string()))),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(BadForm::NotJson),
+        };
+        object.into_iter().map(field).collect::<Result<_, _>>().map(Self)
+    }
+
     /// The first value of a field.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
@@ -54,6 +76,11 @@ impl<'a> Form<'a> {
     /// Whose token the signature must be checked with. Still a stranger's word.
     pub fn account_sid(&self) -> Result<AccountSid, BadForm> {
         self.parsed("AccountSid")
+    }
+
+    /// Which call it is about.
+    pub fn call_sid(&self) -> Result<CallSid, BadForm> {
+        self.parsed("CallSid")
     }
 
     fn parsed<T: FromStr>(&self, name: &'static str) -> Result<T, BadForm> {
@@ -87,7 +114,7 @@ impl IncomingCall {
             number => Some(number.parse().map_err(|_| BadForm::Field("From"))?),
         };
         Ok(Self {
-            call_sid: form.parsed("CallSid")?,
+            call_sid: form.call_sid()?,
             account_sid: form.account_sid()?,
             from,
             to: form.parsed("To")?,
@@ -160,7 +187,7 @@ impl StatusCallback {
     /// Reads a status callback; its signature must have been verified.
     pub fn read(form: &Form<'_>) -> Result<Self, BadForm> {
         Ok(Self {
-            call_sid: form.parsed("CallSid")?,
+            call_sid: form.call_sid()?,
             account_sid: form.account_sid()?,
             status: form.parsed("CallStatus")?,
             sequence_number: form.parsed("SequenceNumber").ok(),

@@ -191,7 +191,7 @@ impl Line {
         if reason.model_is_lost() {
             return settling::finish(desk, now, reason);
         }
-        desk.push(Output::CloseCarrier);
+        desk.push(Output::CloseCarrier(reason));
         self.cancel_answer(desk, now);
         if self.intake.caller_speaks() {
             desk.tell_model(now, "input_audio_buffer.commit", Value::Null, client::commit());

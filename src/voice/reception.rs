@@ -1,0 +1,188 @@
+//! What the carrier's webhooks ask: may this call come in, is that one over, what is said after it. The signatures are
+//! verified here; nobody else's word about a tenant is taken but the dialled number's.
+
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+use super::Gateway;
+use super::ending::EndReason;
+use crate::access::{Actor, Role, TenantScope};
+use crate::calls::{self, Arrival};
+use crate::error::{Error, Fault};
+use crate::ids::PhoneNumber;
+use crate::providers::twilio::rest::Account;
+use crate::providers::twilio::webhook::{IncomingCall, StatusCallback};
+use crate::providers::twilio::{AccountSid, CallSid};
+use crate::secret::Secret;
+use crate::tenants::{self, State};
+
+/// How long Postgres may take before a caller is told that we have trouble; together with the rest below 3 s.
+const ANSWER_MAX: Duration = Duration::from_millis(2_600);
+/// How long the end of a call that another process holds is waited for.
+const ENDING_MAX: Duration = Duration::from_secs(2);
+const ENDING_PAUSE: Duration = Duration::from_millis(200);
+
+/// What becomes of an incoming call.
+#[derive(Debug)]
+pub enum Reception {
+    /// It is connected to a stream that this token opens.
+    Connect {
+        /// Good for one stream, for a short while.
+        token: Secret,
+    },
+    /// Nobody has this number.
+    NotInService,
+    /// The business that has this number takes no calls at present.
+    Closed,
+    /// The number belongs to another carrier account than the one that signed.
+    Forged,
+    /// Every place is taken, or this process stops.
+    NoRoom,
+    /// The call was connected or ended before.
+    Over,
+}
+
+/// What the caller hears once the stream is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aftermath {
+    /// Nothing: everything was said.
+    HangUp,
+    /// An apology: we broke off.
+    Apologise,
+}
+
+impl Gateway {
+    /// The token that an account's requests are signed with; `None` for an account that is nobody's.
+    pub async fn account(&self, sid: &AccountSid) -> Result<Option<Account>, Error> {
+        if sid == &self.0.platform.sid {
+            return Ok(Some(self.0.platform.clone()));
+        }
+        in_time(async {
+            let mut tx = self.0.db.platform().await?;
+            let found = tenants::carrier_token(&mut tx, self.0.db.master_key(), sid.as_str()).await?;
+            tx.commit().await?;
+            Ok(found.map(|(_, auth_token)| Account { sid: sid.clone(), auth_token }))
+        })
+        .await
+    }
+
+    /// Takes in a call whose webhook was verified.
+    pub async fn receive(&self, incoming: &IncomingCall) -> Result<Reception, Error> {
+        if self.0.drain.is_cancelled() || !self.0.live.has_room() {
+            return Ok(Reception::NoRoom);
+        }
+        in_time(self.take_in(incoming)).await
+    }
+
+    async fn take_in(&self, incoming: &IncomingCall) -> Result<Reception, Error> {
+        let scope = match self.reach(&incoming.to, &incoming.account_sid).await? {
+            Reached::Nobody => return Ok(Reception::NotInService),
+            Reached::Foreign => return Ok(Reception::Forged),
+            Reached::Closed(_) => return Ok(Reception::Closed),
+            Reached::Open(scope) => scope,
+        };
+        let arrival = Arrival {
+            call_sid: incoming.call_sid.as_str().to_owned(),
+            account_sid: incoming.account_sid.as_str().to_owned(),
+            from: incoming.from.clone(),
+            to: incoming.to.clone(),
+        };
+        let mut session = self.0.db.tenant(&scope).await?;
+        let mut tx = session.begin().await?;
+        match calls::arrive(&mut tx, &arrival).await {
+            Ok(arrived) => {
+                tx.commit().await?;
+                tracing::info!(call = %arrived.call, tenant = %scope.tenant(), "a call comes in");
+                Ok(Reception::Connect { token: arrived.stream_token })
+            }
+            Err(Error::Conflict { .. }) => Ok(Reception::Over),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes in what a verified status callback reports of a call to this number. Late, repeated and unknown ones
+    /// change nothing.
+    pub async fn report(&self, news: &StatusCallback, to: &PhoneNumber) -> Result<(), Error> {
+        if !news.status.is_final() {
+            return Ok(());
+        }
+        self.0.live.call_over(&news.call_sid);
+        in_time(async {
+            let (Reached::Open(scope) | Reached::Closed(scope)) = self.reach(to, &news.account_sid).await?
+            else {
+                return Ok(());
+            };
+            let mut session = self.0.db.tenant(&scope).await?;
+            let mut tx = session.begin().await?;
+            match calls::report_ended(&mut tx, news.call_sid.as_str()).await {
+                Ok(()) => Ok(tx.commit().await?),
+                Err(Error::NotFound(_)) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
+    /// What follows a stream that is over. In doubt, and while Postgres is gone, the caller is owed an apology.
+    pub async fn after(&self, call: &CallSid, to: &PhoneNumber, account: &AccountSid) -> Aftermath {
+        let reason = match self.0.live.ending(call) {
+            Some(reason) => Some(reason),
+            None => timeout(ENDING_MAX, self.written_ending(call, to, account)).await.unwrap_or(None),
+        };
+        match reason.map(EndReason::apology_due) {
+            Some(false) => Aftermath::HangUp,
+            Some(true) | None => Aftermath::Apologise,
+        }
+    }
+
+    /// How a call that another process held ended, once that was written.
+    async fn written_ending(
+        &self,
+        call: &CallSid,
+        to: &PhoneNumber,
+        account: &AccountSid,
+    ) -> Option<EndReason> {
+        let (Reached::Open(scope) | Reached::Closed(scope)) = self.reach(to, account).await.ok()? else {
+            return None;
+        };
+        loop {
+            let mut session = self.0.db.tenant(&scope).await.ok()?;
+            let mut tx = session.begin().await.ok()?;
+            if let Some(code) = calls::end_reason(&mut tx, call.as_str()).await.ok()? {
+                return EndReason::from_code(&code);
+            }
+            drop(tx);
+            drop(session);
+            sleep(ENDING_PAUSE).await;
+        }
+    }
+
+    async fn reach(&self, to: &PhoneNumber, account: &AccountSid) -> Result<Reached, Fault> {
+        let mut tx = self.0.db.platform().await?;
+        let line = tenants::line(&mut tx, to).await?;
+        tx.commit().await?;
+        let Some(line) = line else { return Ok(Reached::Nobody) };
+        let owner = line.account_sid.as_deref().unwrap_or(self.0.platform.sid.as_str());
+        if owner != account.as_str() {
+            return Ok(Reached::Foreign);
+        }
+        let scope = TenantScope::mint(line.tenant, Actor::Carrier, Role::Carrier);
+        Ok(if line.state == State::Active { Reached::Open(scope) } else { Reached::Closed(scope) })
+    }
+}
+
+/// Whom a verified webhook reaches.
+enum Reached {
+    Nobody,
+    /// Somebody whose number is not in the account that signed.
+    Foreign,
+    Closed(TenantScope),
+    Open(TenantScope),
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match timeout(ANSWER_MAX, work).await {
+        Ok(done) => done,
+        Err(_) => Err(Fault::new("answer the carrier in time").into()),
+    }
+}
