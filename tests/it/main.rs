@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set up must stop")]
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod calls;
 mod guards;
 mod jobs;
 mod memory;
+mod standin;
 mod tenants;
 mod world;
