@@ -254,7 +254,7 @@ mod tests {
         assert!(1_000.0 < number("/frames/sent") && number("/frames/lost") <= 6.0, "{report:#}");
         assert!(0.0 < number("/deltas/received") && number("/deltas/lost") <= 6.0, "{report:#}");
         assert!(0.0 < number("/speech_started_to_clear_ms/count"), "{report:#}");
-        assert_eq!(number("/webhook_to_twiml_ms/count"), 3.0);
+        assert_eq!(report.pointer("/webhook_to_twiml_ms/count"), Some(&json!(3)));
         for way in ["carrier_to_model_ms", "model_to_carrier_ms", "speech_started_to_clear_ms"] {
             let p50 = number(&format!("/{way}/p50"));
             assert!(0.0 < p50 && p50 < 100.0, "{way}: {p50} ms");
