@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set up must stop")]
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod api;
 mod calls;
+mod graphql;
+mod graphql_http;
+mod graphql_socket;
 mod guards;
 mod jobs;
 mod memory;
