@@ -56,7 +56,7 @@ def standin():
 
 @pytest.fixture()
 def client(standin):
-    url = standin["openai"]
+    url = standin["openai"] + "/v1"
     return OpenAI(api_key=OPENAI_KEY, base_url=url, websocket_base_url=re.sub("^http", "ws", url), max_retries=0)
 
 
