@@ -6,6 +6,7 @@
 mod control;
 mod load;
 mod openai;
+mod relay;
 mod serve;
 mod speech;
 mod tap;
@@ -26,6 +27,7 @@ struct Arguments {
 enum Command {
     Serve(serve::Arguments),
     Load(load::Arguments),
+    Relay(relay::Arguments),
 }
 
 #[tokio::main]
@@ -37,6 +39,7 @@ async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve(arguments) => serve::serve(arguments).await,
         Command::Load(arguments) => load::load(arguments).await,
+        Command::Relay(arguments) => relay::relay(arguments).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
