@@ -21,7 +21,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 /// Bridges calls to a Realtime API and does nothing else; a measure for benchmarks.
 ///
-/// Answers `POST /twilio/voice` with a media stream to itself. Prints one line of JSON with its URL when ready.
+/// Answers `POST /twilio/voice` with a media stream to itself. Prints one line of JSON with its URL when ready; ends with
+/// its standard input.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Where it listens.
@@ -89,10 +90,16 @@ pub(crate) async fn relay(arguments: Arguments) -> Result<(), String> {
     let router = Router::new()
         .route("/twilio/voice", post(answer))
         .route("/twilio/status", post(async || ()))
-        .route("/twilio/after", post(async || ([(header::CONTENT_TYPE, "text/xml")], "<Response><Hangup/></Response>")))
+        .route(
+            "/twilio/after",
+            post(async || ([(header::CONTENT_TYPE, "text/xml")], "<Response><Hangup/></Response>")),
+        )
         .route("/media/{call}", get(upgrade))
         .with_state(Arc::new(Relay { own_url, realtime_url }));
-    axum::serve(listener, router).await.map_err(|error| error.to_string())
+    tokio::select! {
+        served = axum::serve(listener, router) => served.map_err(|error| error.to_string()),
+        stopped = crate::serve::told_to_stop(false) => stopped,
+    }
 }
 
 /// Each answer names a stream of its own, so that a load generator can tell calls apart.
@@ -105,7 +112,11 @@ async fn answer(State(relay): State<Arc<Relay>>) -> Response {
     ([(header::CONTENT_TYPE, "text/xml")], document).into_response()
 }
 
-async fn upgrade(State(relay): State<Arc<Relay>>, Path(_call): Path<String>, upgrade: WebSocketUpgrade) -> Response {
+async fn upgrade(
+    State(relay): State<Arc<Relay>>,
+    Path(_call): Path<String>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     upgrade.on_upgrade(async move |socket| {
         if let Err(problem) = bridge(&relay.realtime_url, socket).await {
             tracing::debug!(problem, "a relayed call ended");
@@ -159,10 +170,14 @@ async fn bridge(realtime_url: &str, mut twilio: WebSocket) -> Result<(), String>
 /// Sets the session up for the telephone's audio, and lets the model speak first.
 fn greeting() -> [String; 2] {
     let pcmu = json!({ "type": "audio/pcmu" });
-    let hearing = json!({ "format": pcmu, "turn_detection": { "type": "server_vad", "silence_duration_ms": 500 } });
+    let hearing =
+        json!({ "format": pcmu, "turn_detection": { "type": "server_vad", "silence_duration_ms": 500 } });
     let session = json!({
         "type": "realtime", "output_modalities": ["audio"], "instructions": "Be brief.",
         "audio": { "input": hearing, "output": { "format": pcmu, "voice": "marin" } },
     });
-    [json!({ "type": "session.update", "session": session }).to_string(), json!({ "type": "response.create" }).to_string()]
+    [
+        json!({ "type": "session.update", "session": session }).to_string(),
+        json!({ "type": "response.create" }).to_string(),
+    ]
 }

@@ -79,7 +79,8 @@ pub(crate) async fn open(ports: &TaskTracker, at: SocketAddr, router: Router) ->
     Ok(format!("http://{bound}"))
 }
 
-async fn told_to_stop(detached: bool) -> Result<(), String> {
+/// Waits for SIGTERM, SIGINT or, unless `detached`, the end of standard input.
+pub(crate) async fn told_to_stop(detached: bool) -> Result<(), String> {
     let (closed, stdin_closed) = oneshot::channel();
     if !detached {
         // a thread of its own: the runtime would wait for a blocking read when it stops
