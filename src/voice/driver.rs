@@ -236,7 +236,7 @@ where
                 Output::CloseCarrier(reason) => {
                     self.world.leaving(reason);
                     if let Some(mut carrier) = self.carrier.take() {
-                        drop(timeout(CLOSE_MAX, carrier.close()).await);
+                        drop(timeout(CLOSE_MAX, close(&mut carrier)).await);
                     }
                 }
                 Output::CloseModel => self.model.close().await,
@@ -280,7 +280,7 @@ impl Model {
 
     async fn close(&mut self) {
         if let Self::Open(mut socket) = std::mem::replace(self, Self::Closed) {
-            drop(timeout(CLOSE_MAX, socket.close()).await);
+            drop(timeout(CLOSE_MAX, close(&mut socket)).await);
         }
     }
 }
@@ -292,6 +292,17 @@ where
     match carrier {
         Some(carrier) => Some(carrier.next().await.unwrap_or(Frame::Closed(Closed::Gone))),
         None => None,
+    }
+}
+
+/// Says goodbye and listens until the other side did too: closing over unread frames would reset the connection, and
+/// with it lose what was sent last.
+async fn close<S, I>(socket: &mut S)
+where
+    S: Stream + Sink<I> + Unpin,
+{
+    if socket.close().await.is_ok() {
+        while socket.next().await.is_some() {}
     }
 }
 

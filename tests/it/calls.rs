@@ -4,8 +4,8 @@
 use crate::standin::Standin;
 use crate::world::{ACCOUNT_SID, TestTenant, World};
 use neurosphere::access::Role;
-use neurosphere::calls::{self, Arrival, Arrived, CallState, Leg, Speaker, SummarySource, Turn};
 use neurosphere::callers;
+use neurosphere::calls::{self, Arrival, Arrived, CallState, Leg, Speaker, SummarySource, Turn};
 use neurosphere::db::page::Page;
 use neurosphere::error::Error;
 use neurosphere::ids::{CallId, PhoneNumber};
@@ -35,7 +35,15 @@ async fn arrive(world: &World, tenant: &TestTenant, call_sid: &str) -> Result<Ar
 
 fn turn(sequence: i32, speaker: Speaker, text: &str) -> Turn {
     let started_ms = sequence * 1_000;
-    Turn { sequence, speaker, text: text.to_owned(), started_ms, ended_ms: started_ms + 900, heard_ms: None, interrupted: false }
+    Turn {
+        sequence,
+        speaker,
+        text: text.to_owned(),
+        started_ms,
+        ended_ms: started_ms + 900,
+        heard_ms: None,
+        interrupted: false,
+    }
 }
 
 /// A whole call without a gateway: arrives, is opened, says these turns, ends.
@@ -65,7 +73,11 @@ async fn held(world: &World, tenant: &TestTenant, call_sid: &str, turns: &[Turn]
 fn a_strangers_words() -> [Turn; 3] {
     [
         turn(1, Speaker::Agent, "Good morning! How can I help you?"),
-        turn(2, Speaker::Caller, "Hello, my name is John Smith. I would like to insure my car, a 2019 Toyota Camry."),
+        turn(
+            2,
+            Speaker::Caller,
+            "Hello, my name is John Smith. I would like to insure my car, a 2019 Toyota Camry.",
+        ),
         turn(3, Speaker::Agent, "Thank you, John Smith."),
     ]
 }
@@ -83,7 +95,10 @@ async fn the_carriers_retry_is_the_same_call_with_a_fresh_token() {
 
     let redeemed = calls::redeem(&world.app.db, &again.stream_token).await.unwrap().unwrap();
     let context = calls::open(&world.app.db, &redeemed.scope, redeemed.call).await.unwrap();
-    assert_eq!((context.agent.name.as_str(), context.business_name.as_str()), ("Barbara", "Peterson Family Insurance"));
+    assert_eq!(
+        (context.agent.name.as_str(), context.business_name.as_str()),
+        ("Barbara", "Peterson Family Insurance")
+    );
     assert_eq!(context.known.unwrap().calls_count, 0, "a new caller");
     let late = arrive(&world, &a, "CA1").await;
     assert!(matches!(late, Err(Error::Conflict { code: "call_not_ringing", .. })), "{late:?}");
@@ -126,7 +141,11 @@ async fn a_call_is_concluded_by_a_model_and_known_the_next_time_and_only_there()
     let mut tx = session.begin().await.unwrap();
     let found = calls::get(&mut tx, call).await.unwrap();
     assert_eq!((found.state, found.end_reason.as_deref()), (CallState::Ended, Some("caller_hung_up")));
-    assert_eq!(calls::turns(&mut tx, call, 0, 50).await.unwrap(), a_strangers_words(), "written twice, there once");
+    assert_eq!(
+        calls::turns(&mut tx, call, 0, 50).await.unwrap(),
+        a_strangers_words(),
+        "written twice, there once"
+    );
     let summary = calls::summaries(&mut tx, &[call]).await.unwrap().pop().unwrap();
     assert_eq!(summary.source, SummarySource::Model);
     assert!(summary.text.contains("John Smith"), "{}", summary.text);
@@ -147,7 +166,11 @@ async fn a_call_is_concluded_by_a_model_and_known_the_next_time_and_only_there()
     let other = arrive(&world, &b, "CA3").await.unwrap();
     let redeemed = calls::redeem(&world.app.db, &other.stream_token).await.unwrap().unwrap();
     let context = calls::open(&world.app.db, &redeemed.scope, redeemed.call).await.unwrap().known.unwrap();
-    assert_eq!((context.name, context.calls_count, context.facts.len()), (None, 0, 0), "a stranger at the other tenant");
+    assert_eq!(
+        (context.name, context.calls_count, context.facts.len()),
+        (None, 0, 0),
+        "a stranger at the other tenant"
+    );
     let mut session = world.app.db.tenant(&b.scope(Role::Owner)).await.unwrap();
     let mut tx = session.begin().await.unwrap();
     assert!(matches!(calls::get(&mut tx, call).await, Err(Error::NotFound("call"))));
@@ -191,7 +214,9 @@ async fn a_call_that_nobody_ended_is_closed_after_the_carriers_report() {
     assert_eq!(world.app.runner().run_due().await.unwrap(), 0, "the gateway has half a minute to say more");
     let owner = world.as_owner().await;
     owner
-        .batch_execute("begin; set local role neurosphere_platform; update platform.jobs set run_at = now(); commit")
+        .batch_execute(
+            "begin; set local role neurosphere_platform; update platform.jobs set run_at = now(); commit",
+        )
         .await
         .unwrap();
     world.app.runner().run_due().await.unwrap();

@@ -13,4 +13,5 @@ mod jobs;
 mod memory;
 mod standin;
 mod tenants;
+mod voice;
 mod world;

@@ -13,6 +13,8 @@ const TURNS_OPEN_MAX: usize = 64;
 
 pub(super) struct Transcript {
     turns: VecDeque<Open>,
+    /// Words of an item of which no sound went out yet; they come a little ahead of it.
+    early: Option<(String, String)>,
     turn_chars_max: usize,
 }
 
@@ -36,7 +38,7 @@ enum Progress {
 
 impl Transcript {
     pub(super) fn new(turn_chars_max: usize) -> Self {
-        Self { turns: VecDeque::new(), turn_chars_max }
+        Self { turns: VecDeque::new(), early: None, turn_chars_max }
     }
 
     /// The caller said something, after `previous` if that is known; the words follow.
@@ -81,8 +83,9 @@ impl Transcript {
         match self.find(item_id) {
             Some(open) => open.started = now,
             None => {
+                let early = self.early.take().filter(|(early, _)| early == item_id);
                 let open = self.open(item_id, Speaker::Agent, now, Progress::Playing);
-                self.turns.push_back(open);
+                self.turns.push_back(Open { text: early.map(|(_, text)| text).unwrap_or_default(), ..open });
             }
         }
     }
@@ -90,10 +93,16 @@ impl Transcript {
     /// More of the agent's words; they belong to sound that went out or is about to.
     pub(super) fn agent_said(&mut self, item_id: &str, text: &str) {
         let limit = self.turn_chars_max;
-        if let Some(open) = self.find(item_id)
-            && open.text.len() + text.len() <= limit
-        {
-            open.text.push_str(text);
+        let said = match self.turns.iter_mut().rev().find(|open| open.item_id == item_id) {
+            Some(Open { progress: Progress::Playing, text, .. }) => text,
+            Some(_) => return,
+            None => {
+                let early = self.early.take_if(|(early, _)| early == item_id);
+                &mut self.early.insert(early.unwrap_or_else(|| (item_id.to_owned(), String::new()))).1
+            }
+        };
+        if said.len() + text.len() <= limit {
+            said.push_str(text);
         }
     }
 

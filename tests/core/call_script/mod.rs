@@ -159,6 +159,22 @@ fn both_sides_are_written_down_in_order() {
         < turn agent 600-700 "Half past three." heard 100 of 100
         "#
     ));
+    // The agent's words come a little ahead of their sound.
+    check(&format!(
+        r#"{GREETED}
+        > speech u1
+        > stopped u1
+        > response r2
+        > words a2 Half past
+        > audio r2 a2 800
+        < carrier media 800
+        < carrier mark 0.1
+        > words a2  three.
+        > done r2 completed
+        > mark 0.1
+        < turn agent 100-100 "Half past three." heard 100 of 100
+        "#
+    ));
     // Words that never come hold the rest up only for a while.
     check(&format!(
         r#"{GREETED}

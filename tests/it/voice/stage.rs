@@ -1,0 +1,263 @@
+//! A running gateway between a stand-in world and a database that can be cut off, and a carrier of our own that sends
+//! what no real one would.
+
+use crate::standin::Standin;
+use crate::world::{ACCOUNT_SID, AUTH_TOKEN, TestTenant, World};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::{SinkExt as _, StreamExt as _};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use neurosphere::access::Role;
+use neurosphere::app::{App, Only, Running};
+use neurosphere::calls;
+use neurosphere::clock::Clock;
+use neurosphere::config::Config;
+use neurosphere::db::page::Page;
+use neurosphere::secret::Secret;
+use serde_json::{Value, json};
+use sha1::Sha1;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use url::Url;
+
+static CALLS: AtomicU32 = AtomicU32::new(0);
+
+/// The caller of every test.
+pub(super) const CALLER: &str = "+19495550199";
+
+pub(super) struct Stage {
+    pub(super) world: World,
+    pub(super) tenant: TestTenant,
+    pub(super) standin: Standin,
+    pub(super) running: Running,
+    pub(super) postgres: Wire,
+    public: String,
+}
+
+impl Stage {
+    pub(super) async fn open() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A gateway whose configuration is changed last.
+    pub(super) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let (world, standin) = (World::new().await, Standin::start());
+        let tenant = world.tenant().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let public = format!("http://{}", listener.local_addr().unwrap());
+        let mut config = world.app.config.clone();
+        config.http.public_url = public.parse().unwrap();
+        config.openai.base_url = format!("{}/v1", standin.openai).parse().unwrap();
+        config.twilio.api_url = standin.twilio.parse().unwrap();
+        let postgres = Wire::to(config.database.app_url.reveal()).await;
+        config.database.app_url = postgres.url.clone();
+        change(&mut config);
+        let running = App::new(config, Clock::system()).unwrap().start_on(listener, Only::Voice).unwrap();
+        Self { world, tenant, standin, running, postgres, public }
+    }
+
+    /// The fields of a webhook about a call to the tenant.
+    pub(super) fn fields<'a>(&'a self, call: &'a str, status: &'a str) -> BTreeMap<&'a str, &'a str> {
+        BTreeMap::from([
+            ("CallSid", call),
+            ("AccountSid", ACCOUNT_SID),
+            ("From", CALLER),
+            ("To", self.tenant.number.reveal()),
+            ("CallStatus", status),
+            ("Direction", "inbound"),
+        ])
+    }
+
+    /// A webhook, properly signed: status and body of the answer.
+    pub(super) async fn webhook(&self, path: &str, fields: &BTreeMap<&str, &str>) -> (u16, String) {
+        let signed: String = fields.iter().map(|(name, value)| format!("{name}{value}")).collect();
+        self.post(path, fields, &sign(AUTH_TOKEN, &format!("{}{path}{signed}", self.public))).await
+    }
+
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        fields: &BTreeMap<&str, &str>,
+        signature: &str,
+    ) -> (u16, String) {
+        let request = self.world.app.http.post(format!("{}{path}", self.public)).form(fields);
+        let answer = request.header("X-Twilio-Signature", signature).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Lets a call ring; the URL of its stream.
+    pub(super) async fn ring(&self, call: &str) -> String {
+        let (status, twiml) = self.webhook("/twilio/voice", &self.fields(call, "ringing")).await;
+        assert_eq!(status, 200, "{twiml}");
+        let url = twiml.split("<Stream url=\"").nth(1).expect("a stream").split('"').next().unwrap();
+        url.to_owned()
+    }
+
+    /// Calls, and opens the stream as a carrier of our own.
+    pub(super) async fn call(&self) -> Carrier {
+        let sid = fresh_sid();
+        let url = self.ring(&sid).await;
+        let mut carrier = Carrier { sid, socket: upgrade(&url, &sign(AUTH_TOKEN, &url)).await.unwrap() };
+        carrier.send(json!({"event": "connected", "protocol": "Call", "version": "1.0.0"})).await;
+        let start = json!({"accountSid": ACCOUNT_SID, "streamSid": "MZ1", "callSid": carrier.sid, "tracks": ["inbound"],
+            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}, "customParameters": {}});
+        carrier
+            .send(json!({"event": "start", "sequenceNumber": "1", "streamSid": "MZ1", "start": start}))
+            .await;
+        carrier
+    }
+
+    /// Waits until the call has ended in Postgres, and gives its reason and its turns.
+    pub(super) async fn ended(&self, call_sid: &str) -> (String, Vec<calls::Turn>) {
+        for _ in 0..200 {
+            let mut session = self.world.app.db.tenant(&self.tenant.scope(Role::Owner)).await.unwrap();
+            let mut tx = session.begin().await.unwrap();
+            if let Some(reason) = calls::end_reason(&mut tx, call_sid).await.unwrap() {
+                let all = calls::list(&mut tx, None, Page { first: 50, after: None }).await.unwrap();
+                let mut turns = Vec::new();
+                for call in &all {
+                    turns.extend(calls::turns(&mut tx, call.id, 0, 100).await.unwrap());
+                }
+                return (reason, turns);
+            }
+            drop(tx);
+            drop(session);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the call has not ended within 20 s");
+    }
+
+    /// How many calls the tenant has.
+    pub(super) async fn calls_count(&self) -> usize {
+        let mut session = self.world.app.db.tenant(&self.tenant.scope(Role::Owner)).await.unwrap();
+        let mut tx = session.begin().await.unwrap();
+        calls::list(&mut tx, None, Page { first: 50, after: None }).await.unwrap().len()
+    }
+
+    /// Has the stand-in carrier place a call, and gives its timeline once it is over.
+    pub(super) async fn place(&self, caller: Value) -> (String, Vec<Value>) {
+        let order = json!({"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN, "from": CALLER,
+            "to": self.tenant.number.reveal(), "caller": caller,
+            "webhook_url": format!("{}/twilio/voice", self.public),
+            "status_callback_url": format!("{}/twilio/status", self.public)});
+        let control = &self.standin.control;
+        let http = &self.world.app.http;
+        let placed = http.post(format!("{control}/calls")).json(&order).send().await.unwrap();
+        let placed: Value = placed.json().await.unwrap();
+        let sid = placed["call_sid"].as_str().expect("a call").to_owned();
+        let events = http.get(format!("{control}/calls/{sid}/events")).send().await.unwrap();
+        let lines = events.text().await.unwrap();
+        (sid, lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    }
+}
+
+/// A carrier's end of a stream.
+pub(super) struct Carrier {
+    pub(super) sid: String,
+    pub(super) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Carrier {
+    pub(super) async fn send(&mut self, frame: Value) {
+        self.socket.send(Message::text(frame.to_string())).await.unwrap();
+    }
+
+    /// Waits for a frame of this kind, returning marks as if all were heard at once.
+    pub(super) async fn until(&mut self, event: &str) -> Value {
+        while let Some(frame) = self.next().await {
+            if frame["event"] == event {
+                return frame;
+            }
+        }
+        panic!("the stream ended before a {event}");
+    }
+
+    /// Listens until the gateway closes the stream.
+    pub(super) async fn until_closed(&mut self) {
+        while self.next().await.is_some() {}
+    }
+
+    async fn next(&mut self) -> Option<Value> {
+        let waiting = tokio::time::timeout(Duration::from_secs(20), self.socket.next());
+        let message = waiting.await.expect("something within 20 s")?.ok()?;
+        let text = message.into_text().ok().filter(|text| !text.is_empty())?;
+        let frame: Value = serde_json::from_str(&text).ok()?;
+        if frame["event"] == "mark" {
+            self.socket.send(Message::text(frame.to_string())).await.ok()?;
+        }
+        Some(frame)
+    }
+}
+
+pub(super) async fn upgrade(
+    url: &str,
+    signature: &str,
+) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, u16> {
+    let mut request = url.into_client_request().unwrap();
+    request.headers_mut().insert("x-twilio-signature", signature.parse().unwrap());
+    match tokio_tungstenite::connect_async(request).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+pub(super) fn sign(token: &str, text: &str) -> String {
+    let mut mac = Hmac::<Sha1>::new_from_slice(token.as_bytes()).unwrap();
+    mac.update(text.as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
+}
+
+pub(super) fn fresh_sid() -> String {
+    format!("CA{:032x}", CALLS.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A wire to Postgres that can be cut.
+pub(super) struct Wire {
+    url: Secret,
+    up: Arc<watch::Sender<bool>>,
+}
+
+impl Wire {
+    async fn to(url: &str) -> Self {
+        let mut url = Url::parse(url).unwrap();
+        let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        url.set_host(Some("127.0.0.1")).unwrap();
+        url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
+        let up = Arc::new(watch::Sender::new(true));
+        let power = Arc::clone(&up);
+        #[expect(clippy::disallowed_methods, reason = "a test's own task ends with its runtime")]
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (target, mut power) = (target.clone(), power.subscribe());
+                tokio::spawn(async move {
+                    let carried = async {
+                        let mut far = TcpStream::connect(&target).await?;
+                        tokio::io::copy_bidirectional(&mut near, &mut far).await
+                    };
+                    tokio::select! {
+                        _ = power.wait_for(|up| !up) => {}
+                        _ = carried => {}
+                    }
+                });
+            }
+        });
+        Self { url: Secret::new(String::from(url)), up }
+    }
+
+    pub(super) fn cut(&self) {
+        self.up.send_replace(false);
+    }
+
+    pub(super) fn mend(&self) {
+        self.up.send_replace(true);
+    }
+}
