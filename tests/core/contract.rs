@@ -32,15 +32,13 @@ fn every_type_field_argument_and_value_is_described() {
         if word == "\"\"\"" {
             in_block = !in_block;
             described = true;
-        } else if in_block {
-            continue;
-        } else if declares(line) {
+        } else if !in_block && declares(line) {
             declared += 1;
             if !described {
                 bare.push(word.to_owned());
             }
             described = false;
-        } else {
+        } else if !in_block {
             described = word.starts_with('"');
         }
     }

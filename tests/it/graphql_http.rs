@@ -133,7 +133,7 @@ async fn what_is_malformed_or_too_much_is_refused_with_a_reason() {
 async fn a_small_request_never_costs_much() {
     let world = World::new().await;
     let (api, tenant) = (Api::of(&world).await, world.tenant().await);
-    let aliases: String = (0..100).map(|n| format!("a{n}: tenant {{ name }} ")).collect();
+    let aliases = (0..100).map(|n| format!("a{n}: tenant {{ name }} ")).collect::<Vec<_>>().concat();
     let deep = format!(
         "{{ callers {{ nodes {}{} }} }}",
         "{ lastCall { caller ".repeat(10),
@@ -141,7 +141,8 @@ async fn a_small_request_never_costs_much() {
     );
     let rows = "{ callers(first: 100) { nodes { calls(first: 100) { nodes { turns(first: 100) { nodes { text } } } } } } }";
     let directives = format!("{{ tenant {{ name {} }} }}", "@include(if: true) ".repeat(500));
-    let unknown = format!("{{ {} }}", (0..300).map(|n| format!("secretSecret{n} ")).collect::<String>());
+    let unknown =
+        format!("{{ {} }}", (0..300).map(|n| format!("secretSecret{n} ")).collect::<Vec<_>>().concat());
     let syntax = format!("{{ tenant(a: \"{}\" }}", "x".repeat(20_000));
     for query in
         [format!("{{ {aliases} }}"), deep, rows.to_owned(), directives, unknown, syntax, "{".repeat(30_000)]
