@@ -67,6 +67,8 @@ named! {
         CallsHold = "calls.hold",
         /// Write what came of a call.
         CallsConclude = "calls.conclude",
+        /// Have work done later.
+        JobsEnqueue = "jobs.enqueue",
     }
 }
 

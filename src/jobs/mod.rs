@@ -7,7 +7,7 @@
 pub mod runner;
 mod store;
 
-use crate::access::TenantScope;
+use crate::access::{Action, TenantScope};
 use crate::db::tx::TenantTx;
 use crate::error::{Error, Fault};
 use std::time::Duration;
@@ -22,13 +22,15 @@ pub struct Kind {
 }
 
 /// Enqueues a job, once per kind and key, to be run as soon as the transaction is committed.
-pub async fn enqueue(tx: &mut TenantTx<'_>, kind: &Kind, key: &str) -> Result<(), Fault> {
+pub async fn enqueue(tx: &mut TenantTx<'_>, kind: &Kind, key: &str) -> Result<(), Error> {
+    tx.permit(Action::JobsEnqueue)?;
     enqueue_in(tx, kind, key, Duration::ZERO).await
 }
 
 /// Enqueues a job, once per kind and key, to be run after `delay`.
-pub async fn enqueue_in(tx: &mut TenantTx<'_>, kind: &Kind, key: &str, delay: Duration) -> Result<(), Fault> {
-    store::add(tx, kind.name, key, delay).await
+pub async fn enqueue_in(tx: &mut TenantTx<'_>, kind: &Kind, key: &str, delay: Duration) -> Result<(), Error> {
+    tx.permit(Action::JobsEnqueue)?;
+    Ok(store::add(tx, kind.name, key, delay).await?)
 }
 
 /// One try at a job.
