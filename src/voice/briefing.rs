@@ -20,7 +20,7 @@ pub(super) fn plan(call_sid: CallSid, context: &CallerContext, at: DateTime<Utc>
     let tools = tools::offered();
     let known = context.known.as_ref();
     let name = known.and_then(|known| known.name.as_deref());
-    let persona: String = agent.sliders.instructions().iter().map(|line| format!("- {line}\n")).collect();
+    let persona = agent.sliders.instructions().join("\n");
     let caller = Background {
         name,
         quick_bio: known.map(|known| known.quick_bio.as_str()).filter(|bio| !bio.is_empty()),

@@ -24,7 +24,7 @@ const CLOSE_MAX: Duration = Duration::from_millis(500);
 /// How long what was begun for the call's sake may outlast it: hanging up.
 const ERRANDS_MAX: Duration = Duration::from_secs(6);
 /// With no deadline there is nothing left to do; the loop looks again all the same.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// What comes from a socket.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ enum Done {
 enum Came<T> {
     Carrier(Frame<T>),
     Model(Result<Message, SocketError>),
-    Connected(Result<Socket, Fault>),
+    Connected(Result<Box<Socket>, Fault>),
     Tool(String, String),
     CallOver,
     Drain,
@@ -167,12 +167,11 @@ where
         match came {
             Came::Carrier(Frame::Text(text)) => session.handle(now, Input::CarrierText(&text)),
             Came::Carrier(Frame::Binary) => session.handle(now, Input::CarrierBinary),
-            Came::Carrier(Frame::Quiet) => {}
             Came::Carrier(Frame::Closed(closed)) => {
                 self.carrier = None;
                 session.handle(now, Input::CarrierClosed(closed));
             }
-            Came::Connected(Ok(socket)) => self.model = Model::Open(Box::new(socket)),
+            Came::Connected(Ok(socket)) => self.model = Model::Open(socket),
             Came::Connected(Err(fault)) => {
                 tracing::warn!(fault = fault.chain(), "no Realtime session");
                 self.model = Model::Closed;
@@ -180,7 +179,8 @@ where
             }
             Came::Model(Ok(Message::Text(text))) => session.handle(now, Input::ModelText(&text)),
             Came::Model(Ok(Message::Binary(_))) => session.handle(now, Input::ModelBinary),
-            Came::Model(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Came::Carrier(Frame::Quiet)
+            | Came::Model(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             Came::Model(Ok(Message::Close(frame))) => {
                 let code = frame.map(|frame| u16::from(frame.code));
                 tracing::info!(code, "the model closed the session");
@@ -270,7 +270,7 @@ impl Model {
     /// What comes next; never, once it is closed.
     async fn next<T>(&mut self) -> Came<T> {
         match self {
-            Self::Connecting(connecting) => Came::Connected(connecting.await),
+            Self::Connecting(connecting) => Came::Connected(connecting.await.map(Box::new)),
             Self::Open(socket) => {
                 Came::Model(socket.next().await.unwrap_or(Err(SocketError::ConnectionClosed)))
             }

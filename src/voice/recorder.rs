@@ -240,7 +240,9 @@ fn event_row(sequence: i32, event: record::Event) -> calls::Event {
     let mut data = match without_nuls(event.data) {
         Value::Object(data) => data,
         Value::Null => serde_json::Map::new(),
-        other => serde_json::Map::from_iter([("value".to_owned(), other)]),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            serde_json::Map::from_iter([("value".to_owned(), other)])
+        }
     };
     if let Some(sent) = sent {
         data.insert("sent".to_owned(), json!(sent));

@@ -261,6 +261,7 @@ mod wire {
 mod tests {
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "a table reads better without references")]
     fn check(text: &str, expected: Result<Received<'_>, BadFrame>) {
         assert_eq!(Frame::parse(text).map(|frame| frame.received), expected, "{text}");
     }

@@ -110,7 +110,7 @@ fn time_greeting(hour: u32) -> &'static str {
     }
 }
 
-/// Templates in the wild say "Good {time_greeting}"; the value brings its own "Good".
+/// Templates in the wild put `Good` before `{time_greeting}`; the value brings its own.
 fn append_time_greeting(text: &mut String, value: &str) {
     let kept = text.trim_end();
     if let Some(start) = kept.len().checked_sub(4)

@@ -132,8 +132,7 @@ fn quoted(text: &str, chars_max: usize) -> String {
         '"' | '“' | '”' => '\'',
         '<' => '(',
         '>' => ')',
-        '{' | '}' => ' ',
-        '\u{2028}' | '\u{2029}' | '\u{85}' => ' ',
+        '{' | '}' | '\u{2028}' | '\u{2029}' => ' ',
         control if control.is_control() => ' ',
         other => other,
     });

@@ -166,7 +166,7 @@ impl Answers {
         match &mut self.state {
             State::Idle => {}
             State::Requested { since, .. } | State::Active { since, .. } | State::Taken { since } => {
-                *since = now
+                *since = now;
             }
         }
     }

@@ -21,7 +21,7 @@ pub use self::desk::Totals;
 
 use self::connecting::Connecting;
 use self::desk::{Desk, millis};
-use self::line::{Line, Next};
+use self::line::{Line, Next, hearing};
 use self::settling::Settling;
 use super::ending::EndReason;
 use super::plan::Plan;
@@ -128,6 +128,7 @@ impl Session {
         Self { state: State::Connecting(Box::default()), desk: Desk::new(plan) }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one table, a line or three for each state and input")]
     /// Takes note of what happened, `now` being the time since the call began.
     pub fn handle(&mut self, now: Duration, input: Input<'_>) {
         let desk = &mut self.desk;
@@ -150,8 +151,8 @@ impl Session {
                 let next = line.carrier(desk, now, text);
                 talk_on(line, desk, now, next)
             }
-            (State::Talking(mut line), Input::CarrierBinary) => {
-                let next = line.carrier_bad_frame(desk);
+            (State::Talking(line), Input::CarrierBinary) => {
+                let next = hearing::bad_carrier_frame(desk);
                 talk_on(line, desk, now, next)
             }
             (State::Talking(line), Input::CarrierClosed(closed)) => line.end(desk, now, carrier_loss(closed)),
@@ -160,8 +161,8 @@ impl Session {
                 let next = line.model(desk, now, text);
                 talk_on(line, desk, now, next)
             }
-            (State::Talking(mut line), Input::ModelBinary) => {
-                let next = line.model_bad_event(desk);
+            (State::Talking(line), Input::ModelBinary) => {
+                let next = hearing::bad_model_event(desk);
                 talk_on(line, desk, now, next)
             }
             (State::Talking(line), Input::ModelClosed(closed)) => line.end(desk, now, model_loss(closed)),

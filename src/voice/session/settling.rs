@@ -41,7 +41,7 @@ impl Settling {
                 desk.transcript.caller_transcribed(now, &item_id, &text);
             }
             Ok(ServerEvent::CallerNotTranscribed { item_id }) => {
-                desk.transcript.caller_transcribed(now, &item_id, "")
+                desk.transcript.caller_transcribed(now, &item_id, "");
             }
             Ok(ServerEvent::Error(detail)) if detail.severity() == Severity::Benign => {
                 self.unwritten = Unwritten::Nothing;
@@ -79,7 +79,7 @@ impl Settling {
         self.finish(desk, now)
     }
 
-    pub(super) fn finish(self: Box<Self>, desk: &mut Desk, now: Duration) -> State {
+    pub(super) fn finish(&self, desk: &mut Desk, now: Duration) -> State {
         close(desk, now, self.reason)
     }
 }

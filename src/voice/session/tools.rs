@@ -43,14 +43,19 @@ impl Tools {
         }
         self.seen.insert(call.call_id.clone().into_owned());
         if limits.tool_calls_max < self.seen.len() {
-            self.answer(desk, answers, now, &call.call_id, r#"{"error":"no more tool calls in this call"}"#);
+            self.answer(
+                desk,
+                answers,
+                now,
+                (&call.call_id, r#"{"error":"no more tool calls in this call"}"#),
+            );
             return Allowance::Spent;
         }
         let known = desk.plan.session.tools.iter().any(|tool| tool.name == call.name);
         if !known {
-            self.answer(desk, answers, now, &call.call_id, r#"{"error":"there is no such tool"}"#);
+            self.answer(desk, answers, now, (&call.call_id, r#"{"error":"there is no such tool"}"#));
         } else if limits.tool_arguments_bytes_max < call.arguments.len() {
-            self.answer(desk, answers, now, &call.call_id, r#"{"error":"the arguments are too long"}"#);
+            self.answer(desk, answers, now, (&call.call_id, r#"{"error":"the arguments are too long"}"#));
         } else {
             let until = now + Duration::from_millis(limits.tool_ms_max);
             self.running.push(Running { call_id: call.call_id.clone().into_owned(), until });
@@ -74,7 +79,7 @@ impl Tools {
         if self.finish(call_id) {
             let too_long = desk.limits().tool_output_bytes_max < output.len();
             let output = if too_long { r#"{"error":"the result is too long"}"# } else { output };
-            self.answer(desk, answers, now, call_id, output);
+            self.answer(desk, answers, now, (call_id, output));
         }
     }
 
@@ -95,12 +100,17 @@ impl Tools {
     pub(super) fn tick(&mut self, desk: &mut Desk, answers: &mut Answers, now: Duration) {
         while let Some(place) = self.running.iter().position(|running| running.until <= now) {
             let late = self.running.swap_remove(place);
-            self.answer(desk, answers, now, &late.call_id, r#"{"error":"the tool did not finish in time"}"#);
+            self.answer(
+                desk,
+                answers,
+                now,
+                (&late.call_id, r#"{"error":"the tool did not finish in time"}"#),
+            );
         }
     }
 
     /// Tells the model a result; once none is awaited, it is asked to go on.
-    fn answer(&self, desk: &mut Desk, answers: &mut Answers, now: Duration, call_id: &str, output: &str) {
+    fn answer(&self, desk: &mut Desk, answers: &mut Answers, now: Duration, (call_id, output): (&str, &str)) {
         let data = json!({ "call_id": call_id, "bytes": output.len() });
         desk.tell_model(now, "conversation.item.create", data, client::tool_output(call_id, output));
         if self.running.is_empty() {

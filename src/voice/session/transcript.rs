@@ -27,6 +27,12 @@ struct Open {
     progress: Progress,
 }
 
+impl Open {
+    fn new(item_id: &str, speaker: Speaker, now: Duration, progress: Progress) -> Self {
+        Self { item_id: item_id.to_owned(), speaker, text: String::new(), started: now, ended: now, progress }
+    }
+}
+
 enum Progress {
     /// The caller's words are being put in writing.
     Transcribing,
@@ -52,7 +58,7 @@ impl Transcript {
             return;
         }
         let after = previous.and_then(|id| self.position(id));
-        let open = self.open(item_id, Speaker::Caller, spoken.0, Progress::Transcribing);
+        let open = Open::new(item_id, Speaker::Caller, spoken.0, Progress::Transcribing);
         let open = Open { ended: spoken.1, ..open };
         match after {
             Some(place) => self.turns.insert(place + 1, open),
@@ -74,20 +80,19 @@ impl Transcript {
 
     /// The caller pressed keys.
     pub(super) fn keys_pressed(&mut self, keys: &str, pressed: (Duration, Duration)) {
-        let open = self.open("", Speaker::Keypad, pressed.0, Progress::Complete(None));
+        let open = Open::new("", Speaker::Keypad, pressed.0, Progress::Complete(None));
         self.turns.push_back(Open { text: keys.to_owned(), ended: pressed.1, ..open });
     }
 
     /// The first sound of an item of the agent's went out.
     pub(super) fn agent_began(&mut self, now: Duration, item_id: &str) {
-        match self.find(item_id) {
-            Some(open) => open.started = now,
-            None => {
-                let early = self.early.take().filter(|(early, _)| early == item_id);
-                let open = self.open(item_id, Speaker::Agent, now, Progress::Playing);
-                self.turns.push_back(Open { text: early.map(|(_, text)| text).unwrap_or_default(), ..open });
-            }
+        if let Some(open) = self.find(item_id) {
+            open.started = now;
+            return;
         }
+        let early = self.early.take().filter(|(early, _)| early == item_id);
+        let open = Open::new(item_id, Speaker::Agent, now, Progress::Playing);
+        self.turns.push_back(Open { text: early.map(|(_, text)| text).unwrap_or_default(), ..open });
     }
 
     /// More of the agent's words; they belong to sound that went out or is about to.
@@ -170,10 +175,6 @@ impl Transcript {
     /// Goes on without any words that are still awaited.
     pub(super) fn skip_all(&mut self) {
         self.turns.retain(|open| !matches!(open.progress, Progress::Transcribing));
-    }
-
-    fn open(&self, item_id: &str, speaker: Speaker, now: Duration, progress: Progress) -> Open {
-        Open { item_id: item_id.to_owned(), speaker, text: String::new(), started: now, ended: now, progress }
     }
 
     fn position(&self, item_id: &str) -> Option<usize> {

@@ -1,7 +1,7 @@
 //! Calls as scripts: `>` is what happens, `<` all that must follow (events are left out), `@` moves the clock to a
 //! millisecond, ticking whenever the machine asked for it.
 
-pub mod stage;
+pub(crate) mod stage;
 
 use stage::{check, check_from_the_start, check_with};
 
@@ -62,7 +62,7 @@ fn a_call_that_cannot_begin_ends_with_its_reason() {
 fn noise_on_pick_up_does_not_kill_the_greeting() {
     // The caller's audio is held back until a part of the greeting was heard, or the guard's time is over.
     check(
-        r#"
+        r"
         > media 0 160
         > response r1
         > media 20 160
@@ -74,10 +74,10 @@ fn noise_on_pick_up_does_not_kill_the_greeting() {
         > mark 0.0
         > media 100 160
         < model append 160
-        "#,
+        ",
     );
     check(
-        r#"
+        r"
         > response r1
         > audio r1 a1 800
         < carrier media 800
@@ -85,7 +85,7 @@ fn noise_on_pick_up_does_not_kill_the_greeting() {
         @ 1500
         > media 1500 160
         < model append 160
-        "#,
+        ",
     );
     // Cancelled before its first sound, it is asked for again, but not for ever.
     check(
@@ -231,18 +231,18 @@ fn an_interruption_silences_at_once_and_truncates_at_what_was_heard() {
 #[test]
 fn what_was_not_heard_at_all_is_deleted() {
     check(&format!(
-        r#"{GREETED}{ANSWERING}
+        r"{GREETED}{ANSWERING}
         > speech u2
         < carrier clear
         < model delete a2
-        "#
+        "
     ));
 }
 
 #[test]
 fn there_is_no_clear_before_any_playback() {
     check(&format!(
-        r#"{GREETED}
+        r"{GREETED}
         > speech u1
         > stopped u1
         > committed u1
@@ -251,14 +251,14 @@ fn there_is_no_clear_before_any_playback() {
         # Cancelled before its first piece, which is late.
         > audio r2 a2 800
         > done r2 cancelled
-        "#
+        "
     ));
 }
 
 #[test]
 fn fractions_of_a_millisecond_are_floored_and_never_beyond_what_was_sent() {
     check(&format!(
-        r#"{GREETED}
+        r"{GREETED}
         > speech u1
         > stopped u1
         > response r2
@@ -268,7 +268,7 @@ fn fractions_of_a_millisecond_are_floored_and_never_beyond_what_was_sent() {
         > mark 0.1
         > speech u2
         < model truncate a2 at 100
-        "#
+        "
     ));
 }
 
@@ -308,7 +308,7 @@ fn several_items_of_an_answer_each_stop_at_their_own_place() {
 #[test]
 fn marks_of_an_earlier_playback_and_of_nobody_are_ignored() {
     check(&format!(
-        r#"{GREETED}{ANSWERING}
+        r"{GREETED}{ANSWERING}
         > speech u2
         < carrier clear
         < model delete a2
@@ -327,7 +327,7 @@ fn marks_of_an_earlier_playback_and_of_nobody_are_ignored() {
         > speech u3
         < carrier clear
         < model delete a3
-        "#
+        "
     ));
 }
 
@@ -335,13 +335,13 @@ fn marks_of_an_earlier_playback_and_of_nobody_are_ignored() {
 fn only_one_answer_is_asked_for_at_a_time() {
     // A key is pressed while the model answers on its own: ours comes after it.
     check(&format!(
-        r##"{GREETED}{ANSWERING}
+        r#"{GREETED}{ANSWERING}
         > dtmf 1
         > dtmf #
         < model caller_text "[The caller pressed 1# on the telephone's keypad.]"
         > done r2 completed
         < model ask-2 answers
-        "##
+        "#
     ));
     // We lose the race against the model's own answer: asked again afterwards.
     check(&format!(
@@ -493,7 +493,7 @@ fn tools_have_limits() {
 #[test]
 fn gaps_are_filled_with_silence() {
     check(&format!(
-        r#"{GREETED}
+        r"{GREETED}
         > media 1000 160
         < model append 160
         > media 1020 160
@@ -512,11 +512,11 @@ fn gaps_are_filled_with_silence() {
         # The carrier's rounding is no gap.
         > media 39 160
         < model append 160
-        "#
+        "
     ));
     // While the caller speaks and the carrier sends nothing, time must pass for the model's detector.
     check(&format!(
-        r#"{GREETED}
+        r"{GREETED}
         > media 1000 160
         < model append 160
         > speech u1
@@ -529,7 +529,7 @@ fn gaps_are_filled_with_silence() {
         > media 5000 160
         < model silence 15840
         < model append 160
-        "#
+        "
     ));
 }
 
@@ -646,7 +646,7 @@ fn last_words_are_awaited_briefly() {
         "#
     ));
     check(&format!(
-        r#"{GREETED}
+        r"{GREETED}
         > speech u1
         > stop
         < close carrier
@@ -654,10 +654,10 @@ fn last_words_are_awaited_briefly() {
         > error input_audio_buffer_commit_empty
         < close model
         < finished caller_hung_up
-        "#
+        "
     ));
     check(&format!(
-        r#"{GREETED}
+        r"{GREETED}
         > response r2
         > tool r2 c1 remember {{}}
         < run c1 remember {{}}
@@ -668,7 +668,7 @@ fn last_words_are_awaited_briefly() {
         < close model
         < finished caller_hung_up
         > heard u1 Too late.
-        "#
+        "
     ));
     check(&format!(
         "{GREETED}\n> stop\n< close carrier\n< close model\n< finished caller_hung_up\n> stop\n@ 9000000"
@@ -697,7 +697,7 @@ fn a_lost_leg_ends_the_call_with_its_reason() {
 #[test]
 fn failed_answers_are_asked_for_again_a_few_times() {
     check(&format!(
-        r#"{GREETED}
+        r"{GREETED}
         > response r2
         > done r2 failed rate_limit_exceeded
         < model ask-2 answers
@@ -711,7 +711,7 @@ fn failed_answers_are_asked_for_again_a_few_times() {
         < close carrier
         < close model
         < finished model_lost
-        "#
+        "
     ));
 }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-pub fn plan(limits: Limits) -> Plan {
+pub(crate) fn plan(limits: Limits) -> Plan {
     let parameters = RawValue::from_string("{}".to_owned()).unwrap();
     Plan {
         call_sid: "CA1".parse().unwrap(),
@@ -34,19 +34,19 @@ pub fn plan(limits: Limits) -> Plan {
 }
 
 /// Plays a script that begins when both legs are up and the greeting has been asked for.
-pub fn check(script: &str) {
+pub(crate) fn check(script: &str) {
     check_with(|_| {}, script);
 }
 
-pub fn check_with(limit: impl Fn(&mut Limits), script: &str) {
+pub(crate) fn check_with(limit: impl Fn(&mut Limits), script: &str) {
     play(limit, script);
 }
 
-pub fn check_from_the_start(script: &str) {
+pub(crate) fn check_from_the_start(script: &str) {
     Call::new(Limits::STANDARD).run(script);
 }
 
-pub fn play(limit: impl Fn(&mut Limits), script: &str) -> Call {
+pub(crate) fn play(limit: impl Fn(&mut Limits), script: &str) -> Call {
     let mut limits = Limits::STANDARD;
     limit(&mut limits);
     let mut call = Call::new(limits);
@@ -58,9 +58,9 @@ pub fn play(limit: impl Fn(&mut Limits), script: &str) -> Call {
     call
 }
 
-pub struct Call {
-    pub session: Session,
-    pub events: u64,
+pub(crate) struct Call {
+    pub(crate) session: Session,
+    pub(crate) events: u64,
     strangers: u64,
     now: Duration,
     did: Vec<String>,
@@ -72,7 +72,7 @@ impl Call {
         Self { session, events: 0, strangers: 0, now: Duration::ZERO, did: Vec::new() }
     }
 
-    pub fn events_before_strangers(&self) -> u64 {
+    pub(crate) fn events_before_strangers(&self) -> u64 {
         self.events - self.strangers
     }
 
@@ -114,10 +114,10 @@ impl Call {
             ["carrier", "binary"] => self.input(Input::CarrierBinary),
             ["model", "binary"] => self.input(Input::ModelBinary),
             ["carrier", how @ ("closed" | "stalled" | "too_large")] => {
-                self.input(Input::CarrierClosed(closed(how)))
+                self.input(Input::CarrierClosed(closed(how)));
             }
             ["model", how @ ("closed" | "stalled" | "too_large")] => {
-                self.input(Input::ModelClosed(closed(how)))
+                self.input(Input::ModelClosed(closed(how)));
             }
             ["over"] => self.input(Input::CallOver),
             ["drain"] => self.input(Input::Drain),
@@ -154,11 +154,11 @@ fn closed(how: &str) -> Closed {
     }
 }
 
-pub fn audio(bytes: &str) -> String {
+pub(crate) fn audio(bytes: &str) -> String {
     STANDARD.encode(vec![0x2A; bytes.parse().unwrap()])
 }
 
-pub fn carrier_frame(words: &[&str]) -> Option<Value> {
+pub(crate) fn carrier_frame(words: &[&str]) -> Option<Value> {
     Some(match words {
         ["connected"] => json!({"event":"connected","protocol":"Call","version":"1.0.0"}),
         ["start"] => return carrier_frame(&["start", "MZ1", "CA1"]),
@@ -176,7 +176,7 @@ pub fn carrier_frame(words: &[&str]) -> Option<Value> {
     })
 }
 
-pub fn model_event(words: &[&str], line: &str) -> Value {
+pub(crate) fn model_event(words: &[&str], line: &str) -> Value {
     let rest = |skip: usize| line.splitn(skip + 1, ' ').nth(skip).unwrap_or_default();
     match words {
         ["session.created"] => json!({"type":"session.created","session":{}}),

@@ -77,7 +77,7 @@ impl Stage {
 
     /// A webhook, properly signed: status and body of the answer.
     pub(super) async fn webhook(&self, path: &str, fields: &BTreeMap<&str, &str>) -> (u16, String) {
-        let signed: String = fields.iter().map(|(name, value)| format!("{name}{value}")).collect();
+        let signed: String = fields.iter().flat_map(|(name, value)| [*name, *value]).collect();
         self.post(path, fields, &sign(AUTH_TOKEN, &format!("{}{path}{signed}", self.public))).await
     }
 

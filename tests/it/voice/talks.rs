@@ -15,14 +15,14 @@ async fn the_agent_greets_is_interrupted_and_tells_the_time() {
         {"do": "await_reply", "quiet_ms": 900, "within_ms": 15000},
         {"do": "hang_up"},
     ]});
-    let (sid, timeline) = stage.place(caller).await;
+    let (call, timeline) = stage.place(caller).await;
     for bad in ["step_failed", "warning", "error"] {
         let found: Vec<_> = timeline.iter().filter(|line| line["event"] == bad).collect();
         assert!(found.is_empty(), "{found:?}");
     }
     let greeted = timeline.iter().find(|line| line["event"] == "agent_starts").unwrap();
     assert!(greeted["at_ms"].as_u64().unwrap() < 2_000, "the agent speaks first: {greeted}");
-    let (reason, turns) = stage.ended(&sid).await;
+    let (reason, turns) = stage.ended(&call).await;
     assert_eq!(reason, "caller_hung_up");
     let said: Vec<_> = turns.iter().map(|turn| (turn.speaker, turn.text.as_str())).collect();
     assert_eq!(said.len(), 5, "{said:?}");

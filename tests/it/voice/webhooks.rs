@@ -3,7 +3,8 @@
 use super::stage::{Stage, fresh_sid, sign};
 use crate::world::{ACCOUNT_SID, AUTH_TOKEN};
 use neurosphere::tenants::{self, State};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_webhooks_are_refused_and_write_nothing() {
@@ -98,11 +99,8 @@ async fn a_signed_json_body_needs_its_hash() {
     let body = serde_json::json!({"CallSid": fresh_sid(), "AccountSid": ACCOUNT_SID, "CallStatus": "ringing",
         "From": "+19495550199", "To": stage.tenant.number.reveal()})
     .to_string();
-    let hash = {
-        use sha2::Digest as _;
-        let digest = sha2::Sha256::digest(body.as_bytes());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
+    let hash =
+        neurosphere::secret::digest(&body).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     let public = stage.running.app.config.http.public_url.as_str().trim_end_matches('/').to_owned();
     for (query, expected) in [(format!("?bodySHA256={hash}"), 200), (String::new(), 403)] {
         let url = format!("{public}/twilio/voice{query}");

@@ -257,6 +257,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    #[expect(clippy::needless_pass_by_value, reason = "a table reads better without references")]
     fn check(event: &str, expected: Value) {
         assert_eq!(serde_json::from_str::<Value>(event).unwrap(), expected);
     }

@@ -232,6 +232,7 @@ fn item(part: Option<&RawValue>) -> Result<Item<'_>, BadEvent> {
 mod tests {
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "a table reads better without references")]
     fn check(json: &str, expected: Result<ServerEvent<'_>, BadEvent>) {
         assert_eq!(ServerEvent::parse(json), expected, "{json}");
     }

@@ -18,9 +18,9 @@ use crate::voice::session::tools::Allowance;
 
 impl Line {
     pub(in crate::voice::session) fn carrier(&mut self, desk: &mut Desk, now: Duration, text: &str) -> Next {
-        let Ok(frame) = Frame::parse(text) else { return self.carrier_bad_frame(desk) };
+        let Ok(frame) = Frame::parse(text) else { return bad_carrier_frame(desk) };
         if frame.stream_sid.is_some_and(|sid| sid != self.playback.stream()) {
-            return self.carrier_bad_frame(desk);
+            return bad_carrier_frame(desk);
         }
         match frame.received {
             Received::Media { timestamp_ms, audio } => return self.media(desk, now, timestamp_ms, &audio),
@@ -43,30 +43,14 @@ impl Line {
                 return Next::End(EndReason::CallerHungUp);
             }
             // A stream begins once; a second beginning is nobody's.
-            Received::Connected | Received::Start(_) => return self.carrier_bad_frame(desk),
+            Received::Connected | Received::Start(_) => return bad_carrier_frame(desk),
             Received::Other { event } => desk.strange_event(now, Leg::FromCarrier, &event),
         }
         Next::Stay
     }
 
-    pub(in crate::voice::session) fn carrier_bad_frame(&mut self, desk: &mut Desk) -> Next {
-        desk.totals.carrier_bad_frames += 1;
-        if desk.limits().carrier_bad_frames_max < desk.totals.carrier_bad_frames {
-            return Next::End(EndReason::CarrierMisbehaved);
-        }
-        Next::Stay
-    }
-
-    pub(in crate::voice::session) fn model_bad_event(&mut self, desk: &mut Desk) -> Next {
-        desk.totals.model_bad_events += 1;
-        if desk.limits().model_bad_events_max < desk.totals.model_bad_events {
-            return Next::End(EndReason::ModelMisbehaved);
-        }
-        Next::Stay
-    }
-
     pub(in crate::voice::session) fn model(&mut self, desk: &mut Desk, now: Duration, text: &str) -> Next {
-        let Ok(event) = ServerEvent::parse(text) else { return self.model_bad_event(desk) };
+        let Ok(event) = ServerEvent::parse(text) else { return bad_model_event(desk) };
         self.answers.progress(now);
         match event {
             ServerEvent::AudioDelta { response_id, item_id, content_index, audio } => {
@@ -113,7 +97,7 @@ impl Line {
             ServerEvent::Error(detail) => return self.error(desk, now, &detail),
             ServerEvent::SessionCreated => desk.event(now, Leg::FromModel, "session.created", Value::Null),
             ServerEvent::SessionUpdated { .. } => {
-                desk.event(now, Leg::FromModel, "session.updated", Value::Null)
+                desk.event(now, Leg::FromModel, "session.updated", Value::Null);
             }
             ServerEvent::Other { kind } if kind.ends_with(".delta") => {}
             ServerEvent::Other { kind } => desk.strange_event(now, Leg::FromModel, &kind),
@@ -263,10 +247,28 @@ impl Line {
                     }
                     self.answers.wish(wish);
                 }
-                self.model_bad_event(desk)
+                bad_model_event(desk)
             }
             Severity::Expired => Next::End(EndReason::ModelExpired),
             Severity::Fatal => Next::End(EndReason::ModelRefused),
         }
     }
+}
+
+/// A frame of the carrier is beyond understanding.
+pub(in crate::voice::session) fn bad_carrier_frame(desk: &mut Desk) -> Next {
+    desk.totals.carrier_bad_frames += 1;
+    if desk.limits().carrier_bad_frames_max < desk.totals.carrier_bad_frames {
+        return Next::End(EndReason::CarrierMisbehaved);
+    }
+    Next::Stay
+}
+
+/// An event of the model is beyond understanding.
+pub(in crate::voice::session) fn bad_model_event(desk: &mut Desk) -> Next {
+    desk.totals.model_bad_events += 1;
+    if desk.limits().model_bad_events_max < desk.totals.model_bad_events {
+        return Next::End(EndReason::ModelMisbehaved);
+    }
+    Next::Stay
 }

@@ -1,7 +1,7 @@
 //! A conversation: both legs are up, and the agent has the first word. This file owns what the line holds, its timers and
 //! its end; what the carrier and the model say is taken in `hearing`.
 
-mod hearing;
+pub(super) mod hearing;
 
 use serde_json::{Value, json};
 use std::time::Duration;
