@@ -59,7 +59,7 @@ fn public_url(config: &Config, findings: &mut Findings) {
     match (url.scheme(), config.environment) {
         ("https", _) => Findings::good("PUBLIC_URL", url.as_str()),
         (_, Environment::Development) => {
-            Findings::note("PUBLIC_URL", "not https: fine for the stand-ins; Twilio needs https")
+            Findings::note("PUBLIC_URL", "not https: fine for the stand-ins; Twilio needs https");
         }
         (_, Environment::Production) => {
             findings.bad(

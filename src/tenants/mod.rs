@@ -1,7 +1,7 @@
 //! Tenants: who they are, by which hosts, numbers and keys they are reached, and how their agent speaks. Owns the
 //! registry and the agent's settings; must never know what happens in a call, nor any transport.
 //!
-//! Start at [`create`], [`line`] and [`holder_of_key`].
+//! Start at [`create`], [`line()`] and [`holder_of_key`].
 
 pub mod agent;
 pub mod persona;

@@ -179,7 +179,11 @@ async fn migrated_template() -> String {
 }
 
 fn disconnected(database: &str) -> String {
-    format!("select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{database}'")
+    // Not the server's own workers, which the owner may not end; they leave of themselves.
+    format!(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity
+          where datname = '{database}' and backend_type = 'client backend'"
+    )
 }
 
 fn migrations_digest() -> u64 {

@@ -185,7 +185,7 @@ fn collect(value: &Value, at: &str, path: &str, found: &mut Vec<String>) {
     }
     match value {
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, one)| collect(one, &format!("{at}/{name}"), path, found))
+            fields.iter().for_each(|(name, one)| collect(one, &format!("{at}/{name}"), path, found));
         }
         Value::Array(items) => items.iter().for_each(|one| collect(one, "", path, found)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
