@@ -92,8 +92,6 @@ ids! {
     CallerId = "caller";
     /// One phone call.
     CallId = "call";
-    /// One utterance of a call.
-    TurnId = "turn";
     /// Something remembered about a caller.
     MemoryId = "memory";
     /// An industry template.
