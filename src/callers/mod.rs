@@ -17,6 +17,7 @@ use crate::templates::version::TemplateVersion;
 use crate::templates::{catalog, merge};
 
 const NAME_CHARS_MAX: usize = 200;
+const SEARCH_CHARS_MAX: usize = 200;
 
 /// Somebody who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,9 @@ pub async fn meet(tx: &mut TenantTx<'_>, phone: &PhoneNumber) -> Result<CallerId
 /// A page of callers, newest first; `search` looks into names and numbers.
 pub async fn list(tx: &mut TenantTx<'_>, page: Page, search: Option<&str>) -> Result<Vec<Caller>, Error> {
     tx.permit(Action::CallersRead)?;
+    if search.is_some_and(|text| text.contains('\0') || SEARCH_CHARS_MAX < text.chars().count()) {
+        return Err(Error::invalid("search", "must have at most 200 characters, and not U+0000"));
+    }
     Ok(store::list(tx, page, search.map(str::trim).filter(|text| !text.is_empty())).await?)
 }
 

@@ -102,6 +102,23 @@ impl Caller {
         Ok(connection(page, rows, &cursors, |memory| memory.id.uuid(), Memory))
     }
 
+    /// What of it fits a question best, best first.
+    #[graphql(complexity = "cost(first, child_complexity)")]
+    async fn recall(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked, in words; 1000 characters at most.")] question: String,
+        #[graphql(desc = "How many, 1 to 100; 20 when left out.")] first: Option<i32>,
+    ) -> Result<Vec<Memory>, Problem> {
+        let limit = Page::asked(first, None, &cursors(ctx, "memories")?)?.first;
+        let query = memory::Query { caller: self.0.id, question: &question, vector: None, limit };
+        let mut session = session(ctx).await?;
+        let mut tx = session.begin().await?;
+        let found = memory::recall(&mut tx, &query).await?;
+        tx.commit().await?;
+        Ok(found.into_iter().map(|recalled| Memory(recalled.memory)).collect())
+    }
+
     /// Their calls, newest first.
     #[graphql(complexity = "cost(first, child_complexity)")]
     async fn calls(

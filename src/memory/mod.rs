@@ -158,5 +158,8 @@ pub async fn recall(tx: &mut TenantTx<'_>, query: &Query<'_>) -> Result<Vec<Reca
     if QUESTION_CHARS_MAX < query.question.chars().count() {
         return Err(Error::invalid("question", "must have at most 1000 characters"));
     }
+    if query.question.contains('\0') {
+        return Err(Error::invalid("question", "must not contain the character U+0000"));
+    }
     Ok(store::search(tx, query).await?)
 }

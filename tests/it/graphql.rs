@@ -147,6 +147,14 @@ async fn memories_are_written_listed_and_forgotten() {
     let list = "query($id: ID!) { caller(id: $id) { memories(first: 5) { nodes { text call { id } } } } }";
     let listed = api.data(&tenant, list, json!({"id": caller})).await;
     assert_eq!(listed["caller"]["memories"]["nodes"].as_array().unwrap().len(), 1);
+    let ask =
+        "query($id: ID!, $question: String!) { caller(id: $id) { recall(question: $question) { text } } }";
+    let asked = api.data(&tenant, ask, json!({"id": caller, "question": "Which car does he drive?"})).await;
+    assert_eq!(asked["caller"]["recall"], json!([{"text": "Drives a 2019 Toyota Camry."}]));
+    for unasked in ["x".repeat(1_001), "car\0".to_owned()] {
+        let refused = api.answer(&tenant, ask, json!({"id": caller, "question": unasked})).await;
+        assert_eq!(refused["errors"][0]["extensions"]["code"], "INVALID", "{refused}");
+    }
     let forgotten = api.data(&tenant, FORGET, json!({"id": memory["id"]})).await;
     assert_eq!(forgotten["forget"]["memoryId"], memory["id"]);
     let again = api.data(&tenant, FORGET, json!({"id": memory["id"]})).await;

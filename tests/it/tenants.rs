@@ -127,3 +127,20 @@ async fn the_agent_is_changed_whole_or_not_at_all() {
     let refused = tenants::change_agent(&mut tx, AgentChange::default()).await;
     assert!(matches!(refused, Err(Error::Forbidden)), "a call may not change settings");
 }
+
+#[tokio::test]
+async fn a_published_template_version_never_changes() {
+    let world = World::new().await;
+    let owner = world.as_owner().await;
+    for change in
+        ["update platform.template_versions set version = 7", "delete from platform.template_versions"]
+    {
+        owner
+            .batch_execute("alter table platform.template_versions no force row level security")
+            .await
+            .unwrap();
+        let error = owner.batch_execute(change).await.expect_err(change);
+        assert!(error.as_db_error().is_some_and(|db| db.message().contains("immutable")), "{error:?}");
+    }
+    neurosphere::templates::catalog::publish_built_in(&world.app.db).await.unwrap();
+}
