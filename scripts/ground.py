@@ -2,22 +2,13 @@
 
     ground.py port [WISH]              prints a free loopback port, the wish when it is free
     ground.py unpack WHEEL TO FOLDER...  unpacks these folders of a wheel; what stands in bin/ becomes executable
-    ground.py pip TO                   brings the wheel of pip from the package index
 """
 
-import html
 import os
 import pathlib
-import re
 import socket
 import sys
-import urllib.parse
-import urllib.request
 import zipfile
-
-PIP = "pip-25.3-py3-none-any.whl"
-PIP_BYTES_MAX = 8 << 20
-SECONDS_MAX = 60
 
 
 def port(wish="0"):
@@ -50,23 +41,7 @@ def unpack(wheel, to, *folders):
         os.chmod(directory, 0o755)
 
 
-def pip(to):
-    index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + "/pip/"
-    page = fetch(index).decode()
-    for link in re.findall(r'href="([^"]+)"', page):
-        address = urllib.parse.urljoin(index, html.unescape(link))
-        if urllib.parse.urlsplit(address).path.endswith("/" + PIP):
-            pathlib.Path(to).write_bytes(fetch(address))
-            return
-    sys.exit(f"{index} does not offer {PIP}; install pip (apt install python3-pip) and retry")
-
-
-def fetch(address):
-    with urllib.request.urlopen(address, timeout=SECONDS_MAX) as answer:
-        return answer.read(PIP_BYTES_MAX)
-
-
-COMMANDS = {"port": port, "unpack": unpack, "pip": pip}
+COMMANDS = {"port": port, "unpack": unpack}
 
 if __name__ == "__main__":
     COMMANDS[sys.argv[1]](*sys.argv[2:])

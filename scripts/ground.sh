@@ -48,15 +48,26 @@ python_of_ours() {
     "${PYTHON_FOUND:?no Python 3.10 to 3.14 found; name one with PYTHON=/path/to/python3}" "$@"
 }
 
-# That Python's pip; where it has none (Debian without python3-pip), the wheel of pip, which runs unpacked or not.
+# That Python's pip; where it has none (Debian without python3-pip), the wheel of pip that Debian packs, which runs as
+# it is and needs no root to be fetched.
 pip_of_ours() {
     export PIP_DISABLE_PIP_VERSION_CHECK=1
     if python_of_ours -m pip --version >/dev/null 2>&1; then
         python_of_ours -m pip "$@"
     else
-        [ -e "$DEV/pip.whl" ] || python_of_ours scripts/ground.py pip "$DEV/pip.whl"
+        [ -e "$DEV/pip.whl" ] || fetch_pip
         python_of_ours "$DEV/pip.whl/pip" "$@"
     fi
+}
+
+fetch_pip() {
+    local folder
+    folder=$(mktemp -d)
+    if [ "$(id -u)" = 0 ]; then apt-get update -qq; fi
+    (cd "$folder" && apt-get download -qq python3-pip-whl && dpkg-deb -x python3-pip-whl_*.deb .) ||
+        die "this Python has no pip, and Debian's could not be fetched: apt install python3-pip, then retry"
+    cp "$folder"/usr/share/python-wheels/pip-*.whl "$DEV/pip.whl"
+    rm -rf "$folder"
 }
 
 # Postgres refuses to run as root, so root runs it as another user.
