@@ -63,10 +63,21 @@ pip_of_ours() {
 fetch_pip() {
     local folder
     folder=$(mktemp -d)
+    fetch_debian "$folder/tree" python3-pip-whl
+    cp "$folder"/tree/usr/share/python-wheels/pip-*.whl "$DEV/pip.whl"
+    rm -rf "$folder"
+}
+
+# fetch_debian FOLDER PACKAGE...: unpacks Debian's packages below FOLDER, as they are; needs no root.
+fetch_debian() {
+    local tree=$1 folder file
+    shift
+    folder=$(mktemp -d)
+    chmod 755 "$folder"
     if [ "$(id -u)" = 0 ]; then apt-get update -qq; fi
-    (cd "$folder" && apt-get download -qq python3-pip-whl && dpkg-deb -x python3-pip-whl_*.deb .) ||
-        die "this Python has no pip, and Debian's could not be fetched: apt install python3-pip, then retry"
-    cp "$folder"/usr/share/python-wheels/pip-*.whl "$DEV/pip.whl"
+    mkdir -p "$tree"
+    (cd "$folder" && apt-get download -qq "$@" && for file in *.deb; do dpkg-deb -x "$file" "$tree"; done) ||
+        die "$* could not be fetched from Debian: run apt-get update (or apt-get install $*) as root, then retry"
     rm -rf "$folder"
 }
 
