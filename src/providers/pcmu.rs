@@ -44,6 +44,11 @@ impl<'a> Pcmu<'a> {
         Pcmu { base64: Cow::Owned(base64), bytes }
     }
 
+    /// The same, kept beyond the frame that it came in.
+    pub fn into_owned(self) -> Pcmu<'static> {
+        Pcmu { base64: Cow::Owned(self.base64.into_owned()), bytes: self.bytes }
+    }
+
     /// The text as it travels.
     pub fn base64(&self) -> &str {
         &self.base64

@@ -64,6 +64,10 @@ pub struct Limits {
     pub model_ready_ms_max: u64,
     /// How long, at most, the beginning of the greeting is guarded against noise.
     pub greeting_guard_ms_max: u64,
+    /// How much of what the caller says before the model is ready is kept for it; of more, the oldest goes.
+    pub early_audio_ms_max: u64,
+    /// How long the caller must be silent after the greeting before what they said into it is answered.
+    pub overheard_pause_ms: u64,
     /// How often the greeting is asked for before the call goes on without one.
     pub greeting_attempts_max: u32,
     /// The longest call: goodbye, `CallTooLong`.
@@ -112,6 +116,8 @@ impl Limits {
         stream_start_ms_max: 10_000,
         model_ready_ms_max: 6_000,
         greeting_guard_ms_max: 1_500,
+        early_audio_ms_max: 6_000,
+        overheard_pause_ms: 2_000,
         greeting_attempts_max: 3,
         call_ms_max: 30 * 60_000,
         goodbye_ms_max: 15_000,

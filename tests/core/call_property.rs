@@ -8,6 +8,9 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+const GUARD: Duration = Duration::from_millis(Limits::STANDARD.greeting_guard_ms_max);
+const GREETINGS_MAX: u32 = Limits::STANDARD.greeting_attempts_max;
+
 #[derive(Debug, Clone)]
 enum Step {
     /// Lets time pass, ticking when asked to, or too late.
@@ -57,9 +60,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => say("done r{a} failed server_error", 8),
         4 => say("tool r{a} c{b} remember {}", 8),
         4 => (0..8u8).prop_map(Step::ToolDone),
+        2 => Just(Step::Say("session.updated audio/pcmu".to_owned())),
         2 => say("dtmf {a}", 10),
         2 => say("error conversation_already_has_active_response ask-{a}", 10),
         1 => say("error odd ask-{a}", 10),
+        1 => Just(Step::Say("error odd initiative".to_owned())),
         1 => (any::<bool>(), ".{0,40}").prop_map(|(carrier, text)| Step::Raw { carrier, text }),
         1 => Just(Step::Drain),
         1 => prop_oneof![
@@ -84,7 +89,14 @@ struct Watched {
     asking: bool,
     answering: Option<String>,
     answered: BTreeSet<String>,
+    grants: u32,
+    /// The caller's frames that came before the line was cut.
+    frames: u64,
+    cut_off: bool,
     finished: bool,
+    greetings_asked: u32,
+    /// When the first sound of the agent's went out.
+    first_sound: Option<Duration>,
     /// The piece of speech that is being handled: answer, item.
     piece: Option<(String, String)>,
 }
@@ -105,7 +117,12 @@ impl Watched {
             asking: false,
             answering: None,
             answered: BTreeSet::new(),
+            grants: 0,
+            frames: 0,
+            cut_off: false,
             finished: false,
+            greetings_asked: 0,
+            first_sound: None,
             piece: None,
         }
     }
@@ -157,7 +174,10 @@ impl Watched {
     fn say(&mut self, line: &str) {
         let words: Vec<&str> = line.split(' ').collect();
         if let Some(frame) = carrier_frame(&words) {
-            return self.input(Input::CarrierText(&frame.to_string()));
+            self.input(Input::CarrierText(&frame.to_string()));
+            // A frame that floods the line cuts it.
+            self.frames += u64::from(words[0] == "media" && !self.cut_off);
+            return;
         }
         match words.as_slice() {
             ["audio", response, item, _] => self.piece = Some(((*response).to_owned(), (*item).to_owned())),
@@ -191,12 +211,9 @@ impl Watched {
         match output {
             Output::ToCarrier(frame) => self.watch_carrier(&serde_json::from_str(frame).unwrap()),
             Output::ToModel(event) => self.watch_model(&serde_json::from_str(event).unwrap()),
+            Output::CloseCarrier(_) => self.cut_off = true,
             Output::Finished(_) => self.finished = true,
-            Output::Record(_)
-            | Output::RunTool { .. }
-            | Output::HangUp
-            | Output::CloseCarrier(_)
-            | Output::CloseModel => {}
+            Output::Record(_) | Output::RunTool { .. } | Output::HangUp | Output::CloseModel => {}
         }
     }
 
@@ -208,6 +225,7 @@ impl Watched {
                 let base64 = frame["media"]["payload"].as_str().unwrap();
                 let bytes = base64.len() / 4 * 3 - base64.matches('=').count();
                 *self.sent.entry(item).or_default() += bytes as u64;
+                self.first_sound.get_or_insert(self.now);
             }
             "mark" => {
                 let name = frame["mark"]["name"].as_str().unwrap().to_owned();
@@ -218,6 +236,8 @@ impl Watched {
             }
             "clear" => {
                 assert!(!self.marks.is_empty(), "a clear with nothing to clear");
+                let guarded = self.heard.is_empty() && self.now < self.first_sound.unwrap() + GUARD;
+                assert!(!guarded || GREETINGS_MAX <= self.greetings_asked, "the greeting is cut off");
                 for (_, item, _) in self.marks.drain(..) {
                     self.cut.insert(format!("r{}", &item[1..2]));
                 }
@@ -233,6 +253,12 @@ impl Watched {
                 assert!(!self.asking, "asked twice");
                 assert_eq!(self.answering, None, "asked while answering");
                 self.asking = true;
+                let told = event["response"]["instructions"].as_str().unwrap_or_default();
+                self.greetings_asked += u32::from(told.ends_with("Say exactly: \"Hello, this is Barbara.\""));
+            }
+            "session.update" if event["event_id"] == "initiative" => {
+                assert_eq!(self.grants, 0, "granted twice");
+                self.grants += 1;
             }
             "conversation.item.truncate" => {
                 let bytes = event["audio_end_ms"].as_u64().unwrap() * 8;
@@ -269,6 +295,8 @@ proptest! {
         call.step(&Step::Closed { carrier: true });
         call.step(&Step::Closed { carrier: false });
         prop_assert!(call.finished, "a call that outlives both its legs");
+        let totals = call.session.totals();
+        prop_assert_eq!(totals.frames_in + totals.frames_unheard, call.frames, "frames that nobody counted");
         call.step(&Step::Wait { ms: 9_000_000, punctual: true });
     }
 }

@@ -1,5 +1,5 @@
 //! Until both legs are up: the carrier's stream has begun, and the model has confirmed that µ-law passes through unchanged
-//! both ways. Whatever the caller says before the greeting is nobody's business yet.
+//! both ways. What the caller says meanwhile is kept for the model.
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -41,11 +41,11 @@ impl Connecting {
                 self.stream = Some(start.stream_sid);
             }
             Received::Start(_) => return settling::finish(desk, now, EndReason::CarrierMisbehaved),
-            Received::Media { audio, .. } => {
-                desk.totals.frames_guarded += 1;
+            Received::Media { timestamp_ms, audio } => {
                 if let Err(reason) = self.intake.count(desk, now, audio.bytes()) {
                     return settling::finish(desk, now, reason);
                 }
+                self.intake.hold(desk, timestamp_ms, audio);
             }
             Received::Stop => return settling::finish(desk, now, EndReason::CallerHungUp),
             Received::Dtmf(_) | Received::Mark { .. } => {}
@@ -131,7 +131,7 @@ impl Connecting {
             return State::Connecting(self);
         }
         match self.stream.take() {
-            Some(stream) => State::Talking(Box::new(Line::new(desk, now, stream))),
+            Some(stream) => State::Talking(Box::new(Line::new(desk, now, stream, self.intake))),
             None => State::Connecting(self),
         }
     }

@@ -17,8 +17,9 @@ pub struct Totals {
     pub frames_in: u64,
     /// Bytes of them.
     pub bytes_in: u64,
-    /// Frames of the caller's audio that were kept from the model, while a greeting or goodbye was guarded.
-    pub frames_guarded: u64,
+    /// Frames of the caller's audio that never went to the model: too many came before it was ready, or goodbye was
+    /// being said.
+    pub frames_unheard: u64,
     /// Milliseconds of silence put where the carrier sent nothing.
     pub padded_ms: u64,
     /// Pieces of the agent's speech that went to the carrier.
@@ -107,7 +108,7 @@ impl Desk {
     pub(super) fn write_totals(&mut self, now: Duration) {
         let totals = self.totals;
         let data = json!({
-            "frames_in": totals.frames_in, "bytes_in": totals.bytes_in, "frames_guarded": totals.frames_guarded,
+            "frames_in": totals.frames_in, "bytes_in": totals.bytes_in, "frames_unheard": totals.frames_unheard,
             "padded_ms": totals.padded_ms, "frames_out": totals.frames_out, "bytes_out": totals.bytes_out,
             "frames_discarded": totals.frames_discarded, "marks_heard": totals.marks_heard,
             "marks_stale": totals.marks_stale, "carrier_bad_frames": totals.carrier_bad_frames,

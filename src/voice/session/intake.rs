@@ -1,6 +1,8 @@
-//! The caller's audio on its way to the model: silence where the carrier sent nothing, so that the model's detector sees
-//! time pass, and a limit on what may come. Must never know what the model does with it.
+//! The caller's audio on its way to the model: kept until the model is ready, with silence where the carrier sent
+//! nothing, so that the model's detector sees time pass, and a limit on what may come. Must never know what the model
+//! does with it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::desk::Desk;
@@ -8,8 +10,10 @@ use super::{EndReason, Output};
 use crate::providers::openai::realtime::client;
 use crate::providers::pcmu::{BYTES_PER_MS, Pcmu};
 
+/// What a carrier's frame holds.
+const FRAME_BYTES: u64 = 20 * BYTES_PER_MS;
 /// Gaps below a frame's length are the carrier's rounding.
-const GAP_BYTES_MIN: u64 = 20 * BYTES_PER_MS;
+const GAP_BYTES_MIN: u64 = FRAME_BYTES;
 /// The most silence that one gap is filled with.
 const GAP_BYTES_MAX: u64 = 10_000 * BYTES_PER_MS;
 /// How long the carrier may send nothing while the caller speaks before silence takes its place.
@@ -19,6 +23,8 @@ const FILLER_BYTES: u64 = 1_000 * BYTES_PER_MS;
 
 #[derive(Default)]
 pub(super) struct Intake {
+    /// What came before the model was ready, with its place in the stream.
+    early: VecDeque<(u64, Pcmu<'static>)>,
     /// Where in the stream the next frame should begin, in bytes.
     expected: Option<u64>,
     speech: Option<Speech>,
@@ -55,6 +61,28 @@ impl Intake {
         if too_many || too_much { Err(EndReason::CarrierFlood) } else { Ok(()) }
     }
 
+    /// Keeps a frame until the model is ready. Until it is sent on it counts as unheard.
+    pub(super) fn hold(&mut self, desk: &mut Desk, timestamp_ms: u64, audio: Pcmu<'_>) {
+        desk.totals.frames_unheard += 1;
+        self.early.push_back((timestamp_ms, audio.into_owned()));
+        // A short frame counts as a whole one, so that their number is bounded too.
+        let size = |(_, audio): &(u64, Pcmu<'_>)| audio.bytes().max(FRAME_BYTES);
+        let mut held: u64 = self.early.iter().map(size).sum();
+        while desk.plan.limits.early_audio_ms_max * BYTES_PER_MS < held
+            && let Some(oldest) = self.early.pop_front()
+        {
+            held -= size(&oldest);
+        }
+    }
+
+    /// Sends on what was kept.
+    pub(super) fn release(&mut self, desk: &mut Desk, now: Duration) {
+        for (timestamp_ms, audio) in std::mem::take(&mut self.early) {
+            desk.totals.frames_unheard -= 1;
+            self.forward(desk, now, timestamp_ms, &audio);
+        }
+    }
+
     /// Sends a frame on, after the silence that is missing before it.
     pub(super) fn forward(&mut self, desk: &mut Desk, now: Duration, timestamp_ms: u64, audio: &Pcmu<'_>) {
         let begins = timestamp_ms.saturating_mul(BYTES_PER_MS);
@@ -70,11 +98,6 @@ impl Intake {
         desk.totals.frames_in += 1;
         desk.totals.bytes_in += audio.bytes();
         desk.push(Output::ToModel(client::append(audio)));
-    }
-
-    /// Forgets where the stream was, as frames were kept back.
-    pub(super) fn lose_place(&mut self) {
-        self.expected = None;
     }
 
     pub(super) fn speech_started(&mut self, now: Duration) {

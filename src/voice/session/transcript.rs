@@ -31,6 +31,11 @@ impl Open {
     fn new(item_id: &str, speaker: Speaker, now: Duration, progress: Progress) -> Self {
         Self { item_id: item_id.to_owned(), speaker, text: String::new(), started: now, ended: now, progress }
     }
+
+    /// Whether it is the agent's, begun after that time.
+    fn follows(&self, time: Duration) -> bool {
+        self.speaker == Speaker::Agent && time < self.started
+    }
 }
 
 enum Progress {
@@ -47,7 +52,8 @@ impl Transcript {
         Self { turns: VecDeque::new(), early: None, turn_chars_max }
     }
 
-    /// The caller said something, after `previous` if that is known; the words follow.
+    /// The caller said something, after `previous` if that is known; the words follow. The model takes speech up when it
+    /// ends: what the agent began to say meanwhile stands after it.
     pub(super) fn caller_spoke(
         &mut self,
         item_id: &str,
@@ -60,10 +66,13 @@ impl Transcript {
         let after = previous.and_then(|id| self.position(id));
         let open = Open::new(item_id, Speaker::Caller, spoken.0, Progress::Transcribing);
         let open = Open { ended: spoken.1, ..open };
-        match after {
-            Some(place) => self.turns.insert(place + 1, open),
-            None => self.turns.push_back(open),
+        let mut place = after.map_or(self.turns.len(), |place| place + 1);
+        while let Some(before) = place.checked_sub(1)
+            && self.turns.get(before).is_some_and(|turn| turn.follows(spoken.0))
+        {
+            place = before;
         }
+        self.turns.insert(place, open);
     }
 
     /// The caller's words, which may be none.

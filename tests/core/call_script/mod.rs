@@ -1,6 +1,7 @@
 //! Calls as scripts: `>` is what happens, `<` all that must follow (events are left out), `@` moves the clock to a
 //! millisecond, ticking whenever the machine asked for it.
 
+mod greeting;
 pub(crate) mod stage;
 
 use stage::{check, check_from_the_start, check_with};
@@ -12,7 +13,6 @@ fn the_agent_speaks_first_once_both_legs_are_up() {
         > connected
         > session.created
         < model session.update
-        > media 0 160
         > session.updated audio/pcmu
         > start
         < model ask-1 says "Hello, this is Barbara."
@@ -58,52 +58,6 @@ fn a_call_that_cannot_begin_ends_with_its_reason() {
     }
 }
 
-#[test]
-fn noise_on_pick_up_does_not_kill_the_greeting() {
-    // The caller's audio is held back until a part of the greeting was heard, or the guard's time is over.
-    check(
-        r"
-        > media 0 160
-        > response r1
-        > media 20 160
-        > audio r1 a1 800
-        < carrier media 800
-        < carrier mark 0.0
-        > media 40 160
-        > speech u1
-        > mark 0.0
-        > media 100 160
-        < model append 160
-        ",
-    );
-    check(
-        r"
-        > response r1
-        > audio r1 a1 800
-        < carrier media 800
-        < carrier mark 0.0
-        @ 1500
-        > media 1500 160
-        < model append 160
-        ",
-    );
-    // Cancelled before its first sound, it is asked for again, but not for ever.
-    check(
-        r#"
-        > response r1
-        > done r1 cancelled
-        < model ask-2 says "Hello, this is Barbara."
-        > response r2
-        > done r2 completed
-        < model ask-3 says "Hello, this is Barbara."
-        > response r3
-        > done r3 completed
-        > media 60 160
-        < model append 160
-        "#,
-    );
-}
-
 /// The greeting was spoken and heard; the caller may speak.
 const GREETED: &str = r#"
     > response r1
@@ -115,7 +69,9 @@ const GREETED: &str = r#"
     > done r1 completed
     @ 100
     > mark 0.0
+    < model is granted the initiative
     < turn agent 0-100 "Hello, this is Barbara." heard 100 of 100
+    > session.updated audio/pcmu
 "#;
 
 /// An answer of two pieces is on its way to the caller.

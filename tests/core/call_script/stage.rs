@@ -43,17 +43,21 @@ pub(crate) fn check_with(limit: impl Fn(&mut Limits), script: &str) {
 }
 
 pub(crate) fn check_from_the_start(script: &str) {
-    Call::new(Limits::STANDARD).run(script);
+    play_from_the_start(|_| {}, script);
 }
 
 pub(crate) fn play(limit: impl Fn(&mut Limits), script: &str) -> Call {
+    let both_legs_up = "> start\n> session.created\n< model session.update\n> session.updated audio/pcmu\n\
+         < model ask-1 says \"Hello, this is Barbara.\"";
+    let mut call = play_from_the_start(limit, both_legs_up);
+    call.run(script);
+    call
+}
+
+pub(crate) fn play_from_the_start(limit: impl Fn(&mut Limits), script: &str) -> Call {
     let mut limits = Limits::STANDARD;
     limit(&mut limits);
     let mut call = Call::new(limits);
-    call.run(
-        "> start\n> session.created\n< model session.update\n> session.updated audio/pcmu\n\
-         < model ask-1 says \"Hello, this is Barbara.\"",
-    );
     call.run(script);
     call
 }
@@ -248,6 +252,21 @@ fn describe(output: &Output) -> Option<String> {
 fn describe_event(event: &Value) -> String {
     let kind = event["type"].as_str().unwrap();
     match kind {
+        "session.update" if event["event_id"] == "initiative" => {
+            let told = json!({"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300,
+                "silence_duration_ms": 500, "create_response": true, "interrupt_response": true});
+            let session = json!({"type": "realtime", "audio": {"input": {"turn_detection": told}}});
+            assert_eq!(event["session"], session, "nothing else changes");
+            "is granted the initiative".to_owned()
+        }
+        "session.update" => {
+            let rule = &event["session"]["audio"]["input"]["turn_detection"];
+            assert_eq!(
+                (&rule["create_response"], &rule["interrupt_response"]),
+                (&json!(false), &json!(false))
+            );
+            "session.update".to_owned()
+        }
         "input_audio_buffer.append" => {
             let audio = bytes_of(&event["audio"]);
             let silent = !audio.is_empty() && audio.iter().all(|byte| *byte == 0xFF);

@@ -1,8 +1,8 @@
 //! Whole conversations with the stand-in world, in real time.
 
 use super::stage::Stage;
-use neurosphere::calls::Speaker;
-use serde_json::json;
+use neurosphere::calls::{Speaker, Turn};
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_agent_greets_is_interrupted_and_tells_the_time() {
@@ -38,4 +38,50 @@ async fn the_agent_greets_is_interrupted_and_tells_the_time() {
     // Interrupted some three seconds into a quarter of a minute: only what was heard is kept.
     assert!((2_500..4_000).contains(&cut.heard_ms.unwrap()), "{cut:?}");
     assert!(cut.text.starts_with("Of course. A car policy") && cut.text.len() < 120, "{cut:?}");
+}
+
+/// A caller on a noisy line who speaks as soon as it is up, while the greeting begins, and listens to so many replies.
+async fn speak_at_once(stage: &Stage, words: &str, replies: usize) -> (Vec<Value>, Vec<Turn>) {
+    let mut steps =
+        vec![json!({"do": "noise", "ms": 200, "level": 2500}), json!({"do": "say", "text": words})];
+    steps.extend(vec![json!({"do": "await_reply", "quiet_ms": 700, "within_ms": 15000}); replies]);
+    steps.push(json!({"do": "hang_up"}));
+    let (call, timeline) = stage.place(json!({"voice": "caller", "steps": steps})).await;
+    let (reason, turns) = stage.ended(&call).await;
+    assert_eq!(reason, "caller_hung_up");
+    (timeline, turns)
+}
+
+fn said(turns: &[Turn]) -> Vec<(Speaker, bool, &str)> {
+    turns.iter().map(|turn| (turn.speaker, turn.interrupted, turn.text.as_str())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_into_the_greeting_does_not_cut_it_off_and_is_answered() {
+    let stage = Stage::open().await;
+    let (timeline, turns) = speak_at_once(&stage, "Yes.", 2).await;
+    let said = said(&turns);
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert_eq!(said[0], (Speaker::Caller, false, "Yes."));
+    let greeting = "This is Barbara with Peterson Family Insurance. How can I help you?";
+    assert!(said[1].2.ends_with(greeting) && !said[1].1, "{said:?}");
+    let answer = "I am sorry, I did not catch that. Could you say it again?";
+    assert_eq!(said[2], (Speaker::Agent, false, answer));
+    assert!(timeline.iter().all(|line| line["event"] != "clear"), "{timeline:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_speaks_on_into_the_greeting_is_yielded_to() {
+    let stage = Stage::open().await;
+    let words = "Yes, this is John. What do you know about my car?";
+    let (timeline, turns) = speak_at_once(&stage, words, 1).await;
+    let said = said(&turns);
+    let [greeting, caller, answer] = said[..] else { panic!("{said:?}") };
+    assert!(greeting.1 && greeting.2.len() < 40, "the greeting is cut off: {said:?}");
+    assert_eq!(caller, (Speaker::Caller, false, words));
+    assert_eq!(answer, (Speaker::Agent, false, "I do not know yet what you drive. Which car is it?"));
+    let cleared = timeline.iter().find(|line| line["event"] == "clear").expect("a clear");
+    let begun = timeline.iter().find(|line| line["event"] == "agent_starts").unwrap();
+    let guarded_ms = cleared["at_ms"].as_u64().unwrap() - begun["at_ms"].as_u64().unwrap();
+    assert!((1_400..2_000).contains(&guarded_ms), "{guarded_ms} ms after the greeting began");
 }

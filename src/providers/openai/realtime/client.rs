@@ -61,6 +61,8 @@ pub struct Tool {
 enum Event<'a> {
     #[serde(rename = "session.update")]
     SessionUpdate { event_id: &'a str, session: Session<'a> },
+    #[serde(rename = "session.update")]
+    InitiativeUpdate { event_id: &'a str, session: SessionChange },
     #[serde(rename = "response.create")]
     ResponseCreate { event_id: &'a str, response: Response<'a> },
     #[serde(rename = "response.cancel")]
@@ -83,6 +85,23 @@ struct Session<'a> {
     tool_choice: &'static str,
     max_output_tokens: u32,
     truncation: Truncation,
+}
+
+/// What is left out of an update stays as it is, within `audio` too.
+#[derive(Serialize)]
+struct SessionChange {
+    r#type: &'static str,
+    audio: AudioChange,
+}
+
+#[derive(Serialize)]
+struct AudioChange {
+    input: InputChange,
+}
+
+#[derive(Serialize)]
+struct InputChange {
+    turn_detection: TurnDetection,
 }
 
 #[derive(Serialize)]
@@ -127,6 +146,22 @@ struct TurnDetection {
     interrupt_response: bool,
 }
 
+/// What the model does of its own accord when the caller speaks. It listens and writes down in any case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Initiative {
+    /// Nothing.
+    Withheld,
+    /// It falls silent when the caller begins, and answers when they have finished.
+    Granted,
+}
+
+impl TurnDetection {
+    fn new(activity: VoiceActivity, initiative: Initiative) -> Self {
+        let granted = initiative == Initiative::Granted;
+        Self { r#type: "server_vad", activity, create_response: granted, interrupt_response: granted }
+    }
+}
+
 #[derive(Serialize)]
 struct TypedTool<'a> {
     r#type: &'static str,
@@ -161,19 +196,14 @@ struct Content<'a> {
     text: &'a str,
 }
 
-/// `session.update`.
+/// `session.update` with everything. The model listens, but neither falls silent nor answers of its own accord.
 pub fn session_update(event_id: &str, settings: &SessionSettings) -> String {
     let tools = settings.tools.iter().map(|tool| TypedTool { r#type: "function", tool }).collect();
     let input = AudioInput {
         format: PCMU,
         transcription: &settings.transcription,
         noise_reduction: NoiseReduction { r#type: "far_field" },
-        turn_detection: TurnDetection {
-            r#type: "server_vad",
-            activity: settings.voice_activity,
-            create_response: true,
-            interrupt_response: true,
-        },
+        turn_detection: TurnDetection::new(settings.voice_activity, Initiative::Withheld),
     };
     write(&Event::SessionUpdate {
         event_id,
@@ -188,6 +218,13 @@ pub fn session_update(event_id: &str, settings: &SessionSettings) -> String {
             truncation: Truncation { r#type: "retention_ratio", retention_ratio: settings.retention_ratio },
         },
     })
+}
+
+/// `session.update` after which the model falls silent when the caller speaks, and answers when they have finished.
+pub fn grant_initiative(event_id: &str, activity: VoiceActivity) -> String {
+    let input = InputChange { turn_detection: TurnDetection::new(activity, Initiative::Granted) };
+    let session = SessionChange { r#type: "realtime", audio: AudioChange { input } };
+    write(&Event::InitiativeUpdate { event_id, session })
 }
 
 /// `response.create` by the session's own instructions.
@@ -284,7 +321,7 @@ mod tests {
                 "input":{"format":{"type":"audio/pcmu"},"transcription":{"model":"t","language":"en"},
                     "noise_reduction":{"type":"far_field"},
                     "turn_detection":{"type":"server_vad","threshold":0.5,"prefix_padding_ms":300,
-                        "silence_duration_ms":500,"create_response":true,"interrupt_response":true}},
+                        "silence_duration_ms":500,"create_response":false,"interrupt_response":false}},
                 "output":{"format":{"type":"audio/pcmu"},"voice":"marin"}},
             "tools":[{"type":"function","name":"n","description":"d","parameters":{"type":"object"}}],
             "tool_choice":"auto","max_output_tokens":1024,
@@ -294,6 +331,13 @@ mod tests {
 
     #[test]
     fn events_are_exact() {
+        let activity = VoiceActivity { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 };
+        check(
+            &grant_initiative("e", activity),
+            json!({"type":"session.update","event_id":"e","session":{"type":"realtime","audio":{"input":{
+                "turn_detection":{"type":"server_vad","threshold":0.5,"prefix_padding_ms":300,
+                    "silence_duration_ms":500,"create_response":true,"interrupt_response":true}}}}}),
+        );
         check(&answer("e"), json!({"type":"response.create","event_id":"e","response":{}}));
         check(
             &answer_as_told("e", "x"),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use super::{Ears, Goodbye, Line, Next, Speech};
+use super::{Ears, Goodbye, Line, Next, Speech, guard};
 use crate::providers::openai::realtime::{
     ErrorDetail, ResponseDone, ResponseOutcome, ServerEvent, Severity, client,
 };
@@ -25,9 +25,10 @@ impl Line {
         match frame.received {
             Received::Media { timestamp_ms, audio } => return self.media(desk, now, timestamp_ms, &audio),
             Received::Mark { name } => {
-                let heard = self.playback.mark(desk, now, &name);
-                if let (true, Ears::Guarded { .. }) = (heard, &self.ears) {
-                    self.ears = Ears::Open;
+                if self.playback.mark(desk, now, &name)
+                    && let Ears::Guarded { heard, .. } = &mut self.ears
+                {
+                    *heard = true;
                 }
             }
             Received::Dtmf(key) => {
@@ -69,17 +70,16 @@ impl Line {
                     "input_audio_buffer.committed",
                     json!({ "item_id": item_id }),
                 );
-                let speech = self.speech.take_if(|speech| speech.item_id == item_id);
-                let spoken =
-                    speech.map_or((now, now), |speech| (speech.began, speech.stopped.unwrap_or(now)));
-                desk.transcript.caller_spoke(&item_id, previous_item_id.as_deref(), spoken);
+                self.speech_committed(desk, now, &item_id, previous_item_id.as_deref());
             }
             ServerEvent::CallerTranscribed { item_id, text } => {
                 desk.event(now, Leg::FromModel, "transcription.completed", json!({ "item_id": item_id }));
+                self.guard.transcribed(&item_id, &text);
                 desk.transcript.caller_transcribed(now, &item_id, &text);
             }
             ServerEvent::CallerNotTranscribed { item_id } => {
                 desk.event(now, Leg::FromModel, "transcription.failed", json!({ "item_id": item_id }));
+                self.guard.transcribed(&item_id, "");
                 desk.transcript.caller_transcribed(now, &item_id, "");
             }
             ServerEvent::ResponseCreated { response_id } => self.response_created(desk, now, &response_id),
@@ -98,6 +98,7 @@ impl Line {
             ServerEvent::SessionCreated => desk.event(now, Leg::FromModel, "session.created", Value::Null),
             ServerEvent::SessionUpdated { .. } => {
                 desk.event(now, Leg::FromModel, "session.updated", Value::Null);
+                self.guard.confirmed();
             }
             ServerEvent::Other { kind } if kind.ends_with(".delta") => {}
             ServerEvent::Other { kind } => desk.strange_event(now, Leg::FromModel, &kind),
@@ -109,11 +110,10 @@ impl Line {
         if let Err(reason) = self.intake.count(desk, now, audio.bytes()) {
             return Next::End(reason);
         }
-        if let Ears::Open = self.ears {
-            self.intake.forward(desk, now, timestamp_ms, audio);
+        if let Ears::Shut { .. } = self.ears {
+            desk.totals.frames_unheard += 1;
         } else {
-            desk.totals.frames_guarded += 1;
-            self.intake.lose_place();
+            self.intake.forward(desk, now, timestamp_ms, audio);
         }
         Next::Stay
     }
@@ -125,7 +125,7 @@ impl Line {
                 let data = json!({ "item_id": piece.item_id, "after_speech_ms": after_ms });
                 desk.event(now, Leg::Call, "agent.began", data);
                 if let Ears::Waiting { .. } = self.ears {
-                    self.ears = Ears::Guarded { since: now };
+                    self.ears = Ears::Guarded { since: now, heard: false };
                 }
                 Next::Stay
             }
@@ -134,32 +134,51 @@ impl Line {
         }
     }
 
-    /// The caller speaks: the agent falls silent at once, unless the caller is not to be heard. The model cancels its own
-    /// answer; what of it is still on the way is dropped.
+    /// The caller speaks: the agent yields at once, unless its greeting is guarded or goodbye is being said.
     fn speech_started(&mut self, desk: &mut Desk, now: Duration, item_id: &str) {
         desk.event(now, Leg::FromModel, "input_audio_buffer.speech_started", json!({ "item_id": item_id }));
-        let Ears::Open = self.ears else { return };
-        self.intake.speech_started(now);
-        self.speech = Some(Speech { item_id: item_id.to_owned(), began: now, stopped: None });
-        self.nudges = 0;
-        if let Some((response_id, _)) = self.answers.active() {
-            self.playback.discard(response_id);
+        if let Ears::Shut { .. } = self.ears {
+            return;
         }
-        self.playback.interrupt(desk, now);
+        self.intake.speech_started(now);
+        let heeded = matches!(self.ears, Ears::Open);
+        self.speech = Some(Speech { item_id: item_id.to_owned(), began: now, stopped: None, heeded });
+        if heeded {
+            self.yield_to_caller(desk, now);
+        }
     }
 
     fn speech_stopped(&mut self, desk: &mut Desk, now: Duration, item_id: &str) {
         desk.event(now, Leg::FromModel, "input_audio_buffer.speech_stopped", json!({ "item_id": item_id }));
         self.intake.speech_stopped();
-        self.stopped_at = Some(now);
         if let Some(speech) = self.speech.as_mut().filter(|speech| speech.item_id == item_id) {
             speech.stopped = Some(now);
+            if speech.heeded {
+                self.stopped_at = Some(now);
+            }
+        }
+    }
+
+    /// What the caller said is an item of the conversation now. Whether the model answers it is for the guard to know.
+    fn speech_committed(&mut self, desk: &mut Desk, now: Duration, item_id: &str, previous: Option<&str>) {
+        let speech = self.speech.take_if(|speech| speech.item_id == item_id);
+        let spoken =
+            speech.as_ref().map_or((now, now), |speech| (speech.began, speech.stopped.unwrap_or(now)));
+        desk.transcript.caller_spoke(item_id, previous, spoken);
+        let Some(speech) = speech else { return };
+        if !speech.heeded {
+            self.guard.overheard(item_id);
+        } else if matches!(self.ears, Ears::Open) && !self.guard.model_acts() {
+            self.answers.wish(Wish::Answer);
         }
     }
 
     fn response_created(&mut self, desk: &mut Desk, now: Duration, response_id: &str) {
         desk.event(now, Leg::FromModel, "response.created", json!({ "response_id": response_id }));
         let wish = self.answers.created(now, response_id);
+        if wish != Some(Wish::Greeting) {
+            self.guard.settle();
+        }
         let unwelcome = match (&self.ears, wish) {
             // Not the goodbye.
             (Ears::Shut { .. }, wish) => wish != Some(Wish::Goodbye),
@@ -200,12 +219,12 @@ impl Line {
             ResponseOutcome::Cancelled => {}
         }
         match (wish, &mut self.ears) {
-            // Cancelled before its first sound, for instance by noise on the line.
+            // Over before its first sound.
             (Some(Wish::Greeting), Ears::Waiting { asked }) => {
                 if *asked < desk.limits().greeting_attempts_max {
                     self.answers.wish(Wish::Greeting);
                 } else {
-                    self.ears = Ears::Open;
+                    self.open_ears(desk, now);
                 }
             }
             (Some(Wish::Goodbye), Ears::Shut { goodbye, .. }) => *goodbye = Goodbye::Said,
@@ -234,6 +253,10 @@ impl Line {
     fn error(&mut self, desk: &mut Desk, now: Duration, detail: &ErrorDetail<'_>) -> Next {
         let message: Option<String> = detail.message.as_ref().map(|text| text.chars().take(200).collect());
         desk.event(now, Leg::FromModel, "error", json!({ "code": detail.code, "message": message }));
+        if detail.event_id.as_deref() == Some(guard::GRANT) {
+            // It would answer nobody for the rest of the call.
+            return Next::End(EndReason::ModelMisbehaved);
+        }
         match detail.severity() {
             Severity::Benign => Next::Stay,
             Severity::AlreadyAnswering => {

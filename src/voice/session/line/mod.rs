@@ -1,6 +1,7 @@
 //! A conversation: both legs are up, and the agent has the first word. This file owns what the line holds, its timers and
-//! its end; what the carrier and the model say is taken in `hearing`.
+//! its end; what the carrier and the model say is taken in `hearing`, how the greeting is protected in `guard`.
 
+mod guard;
 pub(super) mod hearing;
 
 use serde_json::{Value, json};
@@ -18,6 +19,7 @@ use crate::providers::openai::realtime::client;
 use crate::providers::twilio::StreamSid;
 use crate::voice::plan::Plan;
 use crate::voice::record::Leg;
+use guard::Guard;
 
 pub(super) struct Line {
     intake: Intake,
@@ -26,6 +28,7 @@ pub(super) struct Line {
     tools: Tools,
     keypad: Keypad,
     ears: Ears,
+    guard: Guard,
     /// What the caller is saying, or said and is not yet an item.
     speech: Option<Speech>,
     /// When the caller last stopped, until the agent speaks: what the agent's latency is measured from.
@@ -35,13 +38,13 @@ pub(super) struct Line {
     nudges: u32,
 }
 
-/// Whether the caller is listened to. Noise on pick-up must not cut the greeting off, and nothing a goodbye.
+/// Whether the agent yields to the caller's voice.
 enum Ears {
     /// The greeting was asked for and has not begun.
     Waiting { asked: u32 },
-    /// The greeting began, and the caller may not have heard any of it.
-    Guarded { since: Duration },
-    /// The caller is heard.
+    /// The greeting began; `heard` says whether the caller heard any of it, by the marks.
+    Guarded { since: Duration, heard: bool },
+    /// It yields.
     Open,
     /// Goodbye is being said.
     Shut { reason: EndReason, goodbye: Goodbye },
@@ -58,6 +61,8 @@ struct Speech {
     item_id: String,
     began: Duration,
     stopped: Option<Duration>,
+    /// Whether the agent yielded to it.
+    heeded: bool,
 }
 
 /// What follows from an input.
@@ -72,19 +77,22 @@ pub(super) enum Next {
 }
 
 impl Line {
-    pub(super) fn new(desk: &mut Desk, now: Duration, stream: StreamSid) -> Self {
+    pub(super) fn new(desk: &mut Desk, now: Duration, stream: StreamSid, intake: Intake) -> Self {
         let mut line = Self {
-            intake: Intake::default(),
+            intake,
             playback: Playback::new(stream),
             answers: Answers::new(),
             tools: Tools::default(),
             keypad: Keypad::default(),
             ears: Ears::Waiting { asked: 0 },
+            guard: Guard::default(),
             speech: None,
             stopped_at: None,
             quiet_since: None,
             nudges: 0,
         };
+        // What the caller has said already comes before the greeting, in the model's eyes too.
+        line.intake.release(desk, now);
         line.answers.wish(Wish::Greeting);
         line.catch_up(desk, now);
         line
@@ -94,8 +102,10 @@ impl Line {
         self.tools.done(desk, &mut self.answers, now, (call_id, output));
     }
 
-    /// What follows from any input: an answer is asked for if one is due, complete turns are written, silence is noticed.
+    /// What follows from any input: the guard ends in time, an answer is asked for if one is due, complete turns are
+    /// written, silence is noticed.
     pub(super) fn catch_up(&mut self, desk: &mut Desk, now: Duration) {
+        self.loosen_guard(desk, now);
         if let Some((wish, request)) = self.answers.next(now, self.intake.caller_speaks()) {
             self.ask(desk, now, wish, &request);
         }
@@ -111,15 +121,13 @@ impl Line {
     pub(super) fn tick(&mut self, desk: &mut Desk, now: Duration) -> Next {
         let limits = desk.limits();
         let waited = |since: Duration, ms: u64| since + Duration::from_millis(ms) <= now;
+        // First of all, as a greeting that is cut off here may have held up a turn.
+        self.loosen_guard(desk, now);
+        desk.write_turns();
         self.intake.tick(desk, now);
         self.tools.tick(desk, &mut self.answers, now);
         if let Some(keys) = self.keypad.tick(now) {
             self.keys_pressed(desk, now, &keys);
-        }
-        if let Ears::Guarded { since } = self.ears
-            && waited(since, limits.greeting_guard_ms_max)
-        {
-            self.ears = Ears::Open;
         }
         while desk.transcript.held_up_since().is_some_and(|since| waited(since, limits.turn_wait_ms_max)) {
             desk.event(now, Leg::Call, "turn.without_words", Value::Null);
@@ -135,6 +143,12 @@ impl Line {
         if waited(Duration::ZERO, limits.call_ms_max) {
             return Next::Farewell(EndReason::CallTooLong);
         }
+        if self.guard.owes_answer()
+            && self.quiet_since.is_some_and(|since| waited(since, limits.overheard_pause_ms))
+        {
+            self.guard.settle();
+            self.answers.wish(Wish::Answer);
+        }
         if self.quiet_since.is_some_and(|since| waited(since, limits.silence_ms_max)) {
             if limits.nudges_max <= self.nudges {
                 return Next::Farewell(EndReason::CallerSilent);
@@ -149,7 +163,7 @@ impl Line {
         let limits = desk.limits();
         let after = |since: Option<Duration>, ms: u64| since.map(|since| since + Duration::from_millis(ms));
         let (guarded_since, begun) = match self.ears {
-            Ears::Guarded { since } => (Some(since), Some(Duration::ZERO)),
+            Ears::Guarded { since, .. } => (Some(since), Some(Duration::ZERO)),
             Ears::Waiting { .. } | Ears::Open => (None, Some(Duration::ZERO)),
             Ears::Shut { .. } => (None, None),
         };
@@ -161,6 +175,7 @@ impl Line {
             after(desk.transcript.held_up_since(), limits.turn_wait_ms_max),
             after(self.answers.waiting_since(), limits.response_stall_ms_max),
             after(begun, limits.call_ms_max),
+            after(self.quiet_since.filter(|_| self.guard.owes_answer()), limits.overheard_pause_ms),
             after(self.quiet_since, limits.silence_ms_max),
         ]
         .into_iter()
