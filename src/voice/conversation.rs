@@ -15,7 +15,7 @@ use super::live::{Live, Slot};
 use super::record::Record;
 use super::recorder::{self, Book, Recorder};
 use super::session::Session;
-use super::tools::Toolbox;
+use super::tools::{Toolbox, Used};
 use super::{Gateway, briefing};
 use crate::calls::{self, CallerContext, Redeemed};
 use crate::error::{Error, Fault};
@@ -170,7 +170,7 @@ struct Around {
 }
 
 impl World for Around {
-    fn tool(&self, name: String, arguments: String) -> BoxFuture<'static, String> {
+    fn tool(&self, name: String, arguments: String) -> BoxFuture<'static, Used> {
         let toolbox = self.toolbox.clone();
         async move { toolbox.run(&name, &arguments).await }.in_current_span().boxed()
     }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::ending::EndReason;
 use super::record::Record;
 use super::session::{Closed, Input, Output, Session};
+use super::tools::Used;
 use crate::error::Fault;
 use crate::providers::openai::realtime::socket::{Endpoint, Socket};
 
@@ -41,8 +42,8 @@ pub enum Frame<T> {
 
 /// What the driver asks of the world around it.
 pub(super) trait World {
-    /// Runs a tool; the result is what the model is told.
-    fn tool(&self, name: String, arguments: String) -> BoxFuture<'static, String>;
+    /// Runs a tool.
+    fn tool(&self, name: String, arguments: String) -> BoxFuture<'static, Used>;
     /// Ends the call at the carrier.
     fn hang_up(&self) -> BoxFuture<'static, ()>;
     /// Keeps a record; must not wait.
@@ -64,7 +65,7 @@ struct Driver<'a, C, W> {
     began: Instant,
     carrier: Option<C>,
     model: Model,
-    tools: JoinSet<(String, String)>,
+    tools: JoinSet<(String, Used)>,
     errands: JoinSet<()>,
     world: &'a W,
 }
@@ -88,7 +89,7 @@ enum Came<T> {
     Carrier(Frame<T>),
     Model(Result<Message, SocketError>),
     Connected(Result<Box<Socket>, Fault>),
-    Tool(String, String),
+    Tool(String, Used),
     CallOver,
     Drain,
     Tick,
@@ -148,7 +149,7 @@ where
                 Some(frame) = next_of(&mut self.carrier) => Came::Carrier(frame),
                 came = self.model.next() => came,
                 Some(done) = self.tools.join_next() => match done {
-                    Ok((call_id, output)) => Came::Tool(call_id, output),
+                    Ok((call_id, used)) => Came::Tool(call_id, used),
                     // A tool that panicked is answered for by the machine's own time limit.
                     Err(_) => continue,
                 },
@@ -191,8 +192,9 @@ where
                 self.model = Model::Closed;
                 session.handle(now, Input::ModelClosed(closed_by(&error)));
             }
-            Came::Tool(call_id, output) => {
-                session.handle(now, Input::ToolDone { call_id: &call_id, output: &output });
+            Came::Tool(call_id, Used { output, account }) => {
+                let done = Input::ToolDone { call_id: &call_id, output: &output, account: &account };
+                session.handle(now, done);
             }
             Came::CallOver => session.handle(now, Input::CallOver),
             Came::Drain => session.handle(now, Input::Drain),

@@ -12,7 +12,7 @@ pub enum Record {
     Event(Event),
 }
 
-/// Something that was said, as far as it was heard.
+/// Something that was said, as far as it was heard; or done in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
     /// By whom.
@@ -36,6 +36,8 @@ pub enum Speaker {
     Keypad,
     /// The agent.
     Agent,
+    /// A tool that the agent used; the text says what it did.
+    Tool,
 }
 
 /// How much of an agent's turn the caller heard, by the marks that came back.
@@ -97,6 +99,7 @@ impl Speaker {
             Self::Caller => "caller",
             Self::Keypad => "keypad",
             Self::Agent => "agent",
+            Self::Tool => "tool",
         }
     }
 }

@@ -220,6 +220,7 @@ fn turn_row(sequence: i32, turn: record::Turn) -> calls::Turn {
             record::Speaker::Caller => calls::Speaker::Caller,
             record::Speaker::Keypad => calls::Speaker::Keypad,
             record::Speaker::Agent => calls::Speaker::Agent,
+            record::Speaker::Tool => calls::Speaker::Tool,
         },
         text: without_nul(turn.text),
         started_ms: column(turn.started_ms),

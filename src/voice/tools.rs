@@ -1,5 +1,5 @@
-//! What the agent can do during a call, as the model is told and as it is done, with the call's own rights. Must never
-//! know how the model asks.
+//! What the agent can do during a call, as the model is told and as it is done, with the call's own rights; and what staff
+//! read of it. Must never know how the model asks.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -26,6 +26,14 @@ pub(super) struct Toolbox {
     pub(super) call: CallId,
     pub(super) known: Option<Known>,
     pub(super) zone: Tz,
+}
+
+/// What came of a tool.
+pub(super) struct Used {
+    /// For the model: JSON.
+    pub(super) output: String,
+    /// For people, who see it among the turns.
+    pub(super) account: String,
 }
 
 #[derive(Deserialize)]
@@ -79,40 +87,53 @@ pub(super) fn offered() -> Vec<Tool> {
 
 impl Toolbox {
     /// Runs a tool; whatever happens becomes something that the model can be told.
-    pub(super) async fn run(self, name: &str, arguments: &str) -> String {
+    pub(super) async fn run(self, name: &str, arguments: &str) -> Used {
         let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
         match name {
             GET_CURRENT_TIME => match serde_json::from_str(arguments) {
                 Ok(Time { format }) => told_time(self.db.clock().now(), self.zone, format),
-                Err(_) => refused("the arguments do not fit"),
+                Err(_) => misfit(name),
             },
             REMEMBER => match serde_json::from_str(arguments) {
                 Ok(remember) => self.remember(remember).await,
-                Err(_) => refused("the arguments do not fit"),
+                Err(_) => misfit(name),
             },
-            _ => refused("there is no such tool"),
+            _ => refused("there is no such tool", format!("{name}: refused, as there is no such tool")),
         }
     }
 
-    async fn remember(self, asked: Remember) -> String {
+    async fn remember(self, asked: Remember) -> Used {
+        let fact = asked.fact.replace('\0', " ");
         let Some(known) = &self.known else {
-            return refused("the caller's number is withheld, so nothing can be kept");
+            return refused(
+                "the caller's number is withheld, so nothing can be kept",
+                format!("Not remembered, as the caller's number is withheld: {fact}"),
+            );
         };
         let new = NewMemory {
             caller: known.caller,
             call: Some(self.call),
             kind: asked.kind.as_deref().and_then(Kind::named).unwrap_or(Kind::Fact),
-            text: asked.fact.replace('\0', " "),
+            text: fact.clone(),
             importance: asked.importance.unwrap_or(3).clamp(1, 5),
             source: Source::Agent,
         };
         match self.write(new).await {
-            Ok(()) => json!({"remembered": true}).to_string(),
-            Err(Error::Invalid(_)) => refused("the fact must have 1 to 1000 characters"),
+            Ok(()) => Used {
+                output: json!({"remembered": true}).to_string(),
+                account: format!("Remembered: {fact}"),
+            },
+            Err(Error::Invalid(_)) => refused(
+                "the fact must have 1 to 1000 characters",
+                "Not remembered, as a fact has 1 to 1000 characters.".to_owned(),
+            ),
             Err(error) => {
                 let call = self.call;
                 tracing::warn!(%call, code = error.code(), "a fact could not be remembered");
-                refused("the fact could not be kept just now")
+                refused(
+                    "the fact could not be kept just now",
+                    format!("Not remembered, as we had trouble: {fact}"),
+                )
             }
         }
     }
@@ -126,23 +147,28 @@ impl Toolbox {
     }
 }
 
-fn refused(why: &str) -> String {
-    json!({ "error": why }).to_string()
+fn refused(why: &str, account: String) -> Used {
+    Used { output: json!({ "error": why }).to_string(), account }
 }
 
-fn told_time(now: DateTime<Utc>, zone: Tz, format: Clock) -> String {
+fn misfit(name: &str) -> Used {
+    refused("the arguments do not fit", format!("{name}: refused, as its arguments did not fit"))
+}
+
+fn told_time(now: DateTime<Utc>, zone: Tz, format: Clock) -> Used {
     let local = now.with_timezone(&zone);
     let time = match format {
         Clock::Twelve => local.format("%-I:%M %p"),
         Clock::TwentyFour => local.format("%H:%M"),
     };
-    json!({
+    let output = json!({
         "time": time.to_string(),
         "day": local.format("%A").to_string(),
         "date": local.format("%B %-d, %Y").to_string(),
         "time_zone": local.format("%Z").to_string(),
-    })
-    .to_string()
+    });
+    let account = format!("Looked at the clock: {time} on {}", local.format("%A, %B %-d, %Y (%Z)."));
+    Used { output: output.to_string(), account }
 }
 
 #[cfg(test)]
@@ -154,10 +180,13 @@ mod tests {
         let now = "2026-11-24T00:11:00Z".parse().unwrap();
         let zone = chrono_tz::America::Los_Angeles;
         for (format, time) in [(Clock::Twelve, "4:11 PM"), (Clock::TwentyFour, "16:11")] {
-            let told: serde_json::Value = serde_json::from_str(&told_time(now, zone, format)).unwrap();
+            let used = told_time(now, zone, format);
+            let told: serde_json::Value = serde_json::from_str(&used.output).unwrap();
             let expected =
                 json!({"time": time, "day": "Monday", "date": "November 23, 2026", "time_zone": "PST"});
             assert_eq!(told, expected);
+            let account = format!("Looked at the clock: {time} on Monday, November 23, 2026 (PST).");
+            assert_eq!(used.account, account);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::call_script::stage::{carrier_frame, model_event, plan};
 use neurosphere::voice::plan::Limits;
+use neurosphere::voice::record::{Record, Speaker};
 use neurosphere::voice::session::{Closed, Input, Output, Session};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -89,6 +90,9 @@ struct Watched {
     asking: bool,
     answering: Option<String>,
     answered: BTreeSet<String>,
+    run: BTreeSet<String>,
+    /// Turns that tell of a tool.
+    tool_turns: usize,
     grants: u32,
     /// The caller's frames that came before the line was cut.
     frames: u64,
@@ -117,6 +121,8 @@ impl Watched {
             asking: false,
             answering: None,
             answered: BTreeSet::new(),
+            run: BTreeSet::new(),
+            tool_turns: 0,
             grants: 0,
             frames: 0,
             cut_off: false,
@@ -148,7 +154,10 @@ impl Watched {
             }
             Step::Raw { carrier: true, text } => self.input(Input::CarrierText(text)),
             Step::Raw { carrier: false, text } => self.input(Input::ModelText(text)),
-            Step::ToolDone(id) => self.input(Input::ToolDone { call_id: &format!("c{id}"), output: "{}" }),
+            Step::ToolDone(id) => {
+                let (call_id, account) = (&format!("c{id}"), &format!("Did c{id}."));
+                self.input(Input::ToolDone { call_id, output: "{}", account });
+            }
             Step::Closed { carrier: true } => self.input(Input::CarrierClosed(Closed::Gone)),
             Step::Closed { carrier: false } => self.input(Input::ModelClosed(Closed::Gone)),
             Step::Drain => self.input(Input::Drain),
@@ -213,7 +222,13 @@ impl Watched {
             Output::ToModel(event) => self.watch_model(&serde_json::from_str(event).unwrap()),
             Output::CloseCarrier(_) => self.cut_off = true,
             Output::Finished(_) => self.finished = true,
-            Output::Record(_) | Output::RunTool { .. } | Output::HangUp | Output::CloseModel => {}
+            Output::RunTool { call_id, .. } => {
+                assert!(self.run.insert(call_id.clone()), "a tool call run twice");
+            }
+            Output::Record(Record::Turn(turn)) => {
+                self.tool_turns += usize::from(turn.speaker == Speaker::Tool);
+            }
+            Output::Record(Record::Event(_)) | Output::HangUp | Output::CloseModel => {}
         }
     }
 
@@ -295,6 +310,8 @@ proptest! {
         call.step(&Step::Closed { carrier: true });
         call.step(&Step::Closed { carrier: false });
         prop_assert!(call.finished, "a call that outlives both its legs");
+        let used = call.answered.union(&call.run).count();
+        prop_assert_eq!(call.tool_turns, used, "each use of a tool is a turn");
         let totals = call.session.totals();
         prop_assert_eq!(totals.frames_in + totals.frames_unheard, call.frames, "frames that nobody counted");
         call.step(&Step::Wait { ms: 9_000_000, punctual: true });

@@ -23,6 +23,7 @@ use self::connecting::Connecting;
 use self::desk::{Desk, millis};
 use self::line::{Line, Next, hearing};
 use self::settling::Settling;
+use self::tools::Outcome;
 use super::ending::EndReason;
 use super::plan::Plan;
 use super::record::{Leg, Record};
@@ -49,6 +50,8 @@ pub enum Input<'a> {
         call_id: &'a str,
         /// What the model is told: JSON.
         output: &'a str,
+        /// What people read of it.
+        account: &'a str,
     },
     /// A status callback says that the call is over.
     CallOver,
@@ -166,8 +169,8 @@ impl Session {
                 talk_on(line, desk, now, next)
             }
             (State::Talking(line), Input::ModelClosed(closed)) => line.end(desk, now, model_loss(closed)),
-            (State::Talking(mut line), Input::ToolDone { call_id, output }) => {
-                line.tool_done(desk, now, call_id, output);
+            (State::Talking(mut line), Input::ToolDone { call_id, output, account }) => {
+                line.tool_done(desk, now, call_id, Outcome { output, account });
                 talk_on(line, desk, now, Next::Stay)
             }
             (State::Talking(line), Input::Drain) => {
@@ -192,8 +195,8 @@ impl Session {
             (State::Leaving(line, farewell), Input::ModelClosed(closed)) => {
                 leave_on(line, farewell, desk, now, Next::End(model_loss(closed)))
             }
-            (State::Leaving(mut line, farewell), Input::ToolDone { call_id, output }) => {
-                line.tool_done(desk, now, call_id, output);
+            (State::Leaving(mut line, farewell), Input::ToolDone { call_id, output, account }) => {
+                line.tool_done(desk, now, call_id, Outcome { output, account });
                 leave_on(line, farewell, desk, now, Next::Stay)
             }
             (State::Leaving(line, farewell), Input::CarrierBinary | Input::ModelBinary | Input::Drain) => {
@@ -206,7 +209,9 @@ impl Session {
 
             (State::Settling(state), Input::ModelText(text)) => state.model(desk, now, text),
             (State::Settling(state), Input::ModelClosed(_)) => state.finish(desk, now),
-            (State::Settling(state), Input::ToolDone { call_id, .. }) => state.tool_done(desk, now, call_id),
+            (State::Settling(state), Input::ToolDone { call_id, account, .. }) => {
+                state.tool_done(desk, now, call_id, account)
+            }
             (State::Settling(state), Input::Tick) => state.tick(desk, now),
             (
                 State::Settling(state),

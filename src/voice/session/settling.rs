@@ -55,8 +55,16 @@ impl Settling {
         self.go_on(desk, now)
     }
 
-    pub(super) fn tool_done(mut self: Box<Self>, desk: &mut Desk, now: Duration, call_id: &str) -> State {
-        self.tools.finish(call_id);
+    pub(super) fn tool_done(
+        mut self: Box<Self>,
+        desk: &mut Desk,
+        now: Duration,
+        call_id: &str,
+        account: &str,
+    ) -> State {
+        if self.tools.finish(call_id) {
+            desk.transcript.tool_done(now, call_id, account);
+        }
         self.go_on(desk, now)
     }
 
@@ -91,7 +99,7 @@ pub(super) fn finish(desk: &mut Desk, now: Duration, reason: EndReason) -> State
 }
 
 fn close(desk: &mut Desk, now: Duration, reason: EndReason) -> State {
-    desk.transcript.skip_all();
+    desk.transcript.close(now);
     desk.write_turns();
     desk.event(now, Leg::Call, "call.ended", json!({ "reason": reason.code() }));
     desk.write_totals(now);

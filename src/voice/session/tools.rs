@@ -1,5 +1,5 @@
-//! The agent's tool calls: each is run at most once and answered exactly once, in time, and of a size the model can bear.
-//! Must never know what a tool does.
+//! The agent's tool calls: each is run at most once and answered exactly once, in time, and of a size the model can bear;
+//! and each is a turn that people read. Must never know what a tool does.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -20,6 +20,31 @@ struct Running {
     call_id: String,
     until: Duration,
 }
+
+/// What came of a call.
+#[derive(Clone, Copy)]
+pub(super) struct Outcome<'a> {
+    /// For the model: JSON.
+    pub(super) output: &'a str,
+    /// For people.
+    pub(super) account: &'a str,
+}
+
+/// Why nothing came of one; people read it after the tool's name.
+type Failure = Outcome<'static>;
+
+const SPENT: Failure = Outcome {
+    output: r#"{"error":"no more tool calls in this call"}"#,
+    account: "refused, as tools were used too often in this call",
+};
+const UNKNOWN: Failure =
+    Outcome { output: r#"{"error":"there is no such tool"}"#, account: "refused, as there is no such tool" };
+const TOO_LONG: Failure = Outcome {
+    output: r#"{"error":"the arguments are too long"}"#,
+    account: "refused, as its arguments were too long",
+};
+const LATE: Failure =
+    Outcome { output: r#"{"error":"the tool did not finish in time"}"#, account: "not done in time" };
 
 /// Whether the agent may go on using tools.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,30 +67,30 @@ impl Tools {
             return Allowance::Left;
         }
         self.seen.insert(call.call_id.clone().into_owned());
+        desk.transcript.tool_called(now, &call.call_id, &call.name);
         if limits.tool_calls_max < self.seen.len() {
-            self.answer(
-                desk,
-                answers,
-                now,
-                (&call.call_id, r#"{"error":"no more tool calls in this call"}"#),
-            );
+            self.fail(desk, answers, now, (&call.call_id, SPENT));
             return Allowance::Spent;
         }
         let known = desk.plan.session.tools.iter().any(|tool| tool.name == call.name);
         if !known {
-            self.answer(desk, answers, now, (&call.call_id, r#"{"error":"there is no such tool"}"#));
+            self.fail(desk, answers, now, (&call.call_id, UNKNOWN));
         } else if limits.tool_arguments_bytes_max < call.arguments.len() {
-            self.answer(desk, answers, now, (&call.call_id, r#"{"error":"the arguments are too long"}"#));
+            self.fail(desk, answers, now, (&call.call_id, TOO_LONG));
         } else {
-            let until = now + Duration::from_millis(limits.tool_ms_max);
-            self.running.push(Running { call_id: call.call_id.clone().into_owned(), until });
-            desk.push(Output::RunTool {
-                call_id: call.call_id.clone().into_owned(),
-                name: call.name.clone().into_owned(),
-                arguments: call.arguments.clone().into_owned(),
-            });
+            self.run(desk, now, call);
         }
         Allowance::Left
+    }
+
+    fn run(&mut self, desk: &mut Desk, now: Duration, call: &ToolCall<'_>) {
+        let until = now + Duration::from_millis(desk.limits().tool_ms_max);
+        self.running.push(Running { call_id: call.call_id.clone().into_owned(), until });
+        desk.push(Output::RunTool {
+            call_id: call.call_id.clone().into_owned(),
+            name: call.name.clone().into_owned(),
+            arguments: call.arguments.clone().into_owned(),
+        });
     }
 
     /// A tool is done. What nobody asked for, or no longer waits for, is dropped.
@@ -74,9 +99,10 @@ impl Tools {
         desk: &mut Desk,
         answers: &mut Answers,
         now: Duration,
-        (call_id, output): (&str, &str),
+        (call_id, Outcome { output, account }): (&str, Outcome<'_>),
     ) {
         if self.finish(call_id) {
+            desk.transcript.tool_done(now, call_id, account);
             let too_long = desk.limits().tool_output_bytes_max < output.len();
             let output = if too_long { r#"{"error":"the result is too long"}"# } else { output };
             self.answer(desk, answers, now, (call_id, output));
@@ -100,13 +126,19 @@ impl Tools {
     pub(super) fn tick(&mut self, desk: &mut Desk, answers: &mut Answers, now: Duration) {
         while let Some(place) = self.running.iter().position(|running| running.until <= now) {
             let late = self.running.swap_remove(place);
-            self.answer(
-                desk,
-                answers,
-                now,
-                (&late.call_id, r#"{"error":"the tool did not finish in time"}"#),
-            );
+            self.fail(desk, answers, now, (&late.call_id, LATE));
         }
+    }
+
+    fn fail(
+        &self,
+        desk: &mut Desk,
+        answers: &mut Answers,
+        now: Duration,
+        (call_id, failure): (&str, Failure),
+    ) {
+        desk.transcript.tool_failed(now, call_id, failure.account);
+        self.answer(desk, answers, now, (call_id, failure.output));
     }
 
     /// Tells the model a result; once none is awaited, it is asked to go on.

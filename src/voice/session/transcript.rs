@@ -1,5 +1,5 @@
-//! The conversation in its order, although the caller's words are put in writing any time after they were spoken and the
-//! agent's are known before they are heard. A turn leaves when it and all before it are complete. Must never know why
+//! The conversation in its order, although the caller's words are put in writing any time after they were spoken, the
+//! agent's are known before they are heard, and a tool takes its time. A turn leaves when it and all before it are complete. Must never know why
 //! something was said.
 
 use std::collections::VecDeque;
@@ -32,6 +32,26 @@ impl Open {
         Self { item_id: item_id.to_owned(), speaker, text: String::new(), started: now, ended: now, progress }
     }
 
+    /// Whether it is this item of the conversation.
+    fn is_said(&self, item_id: &str) -> bool {
+        self.speaker != Speaker::Tool && self.item_id == item_id
+    }
+
+    /// Whether it is this call of a tool.
+    fn is_tool(&self, call_id: &str) -> bool {
+        self.speaker == Speaker::Tool && self.item_id == call_id
+    }
+
+    fn fail(&mut self, now: Duration, why: &str) {
+        self.text = format!("{}: {why}", self.text);
+        self.finish(now);
+    }
+
+    fn finish(&mut self, now: Duration) {
+        self.ended = now;
+        self.progress = Progress::Complete(None);
+    }
+
     /// Whether it is the agent's, begun after that time.
     fn follows(&self, time: Duration) -> bool {
         self.speaker == Speaker::Agent && time < self.started
@@ -43,6 +63,8 @@ enum Progress {
     Transcribing,
     /// The agent's words are being played.
     Playing,
+    /// The tool runs; the text is its name.
+    Running,
     /// Nothing is missing.
     Complete(Option<Heard>),
 }
@@ -107,7 +129,7 @@ impl Transcript {
     /// More of the agent's words; they belong to sound that went out or is about to.
     pub(super) fn agent_said(&mut self, item_id: &str, text: &str) {
         let limit = self.turn_chars_max;
-        let said = match self.turns.iter_mut().rev().find(|open| open.item_id == item_id) {
+        let said = match self.turns.iter_mut().rev().find(|open| open.is_said(item_id)) {
             Some(Open { progress: Progress::Playing, text, .. }) => text,
             Some(_) => return,
             None => {
@@ -141,6 +163,28 @@ impl Transcript {
         }
     }
 
+    /// The agent uses a tool. Its calls have names of their own, apart from those of what is said.
+    pub(super) fn tool_called(&mut self, now: Duration, call_id: &str, name: &str) {
+        let open = Open::new(call_id, Speaker::Tool, now, Progress::Running);
+        self.turns.push_back(Open { text: self.cut(name), ..open });
+    }
+
+    /// What came of it, for people.
+    pub(super) fn tool_done(&mut self, now: Duration, call_id: &str, account: &str) {
+        let account = self.cut(account);
+        if let Some(open) = self.turns.iter_mut().find(|open| open.is_tool(call_id)) {
+            open.text = account;
+            open.finish(now);
+        }
+    }
+
+    /// Why nothing came of it.
+    pub(super) fn tool_failed(&mut self, now: Duration, call_id: &str, why: &str) {
+        if let Some(open) = self.turns.iter_mut().find(|open| open.is_tool(call_id)) {
+            open.fail(now, why);
+        }
+    }
+
     /// Takes the next turn, if it is complete. Turns without words are nobody's business.
     pub(super) fn pop(&mut self) -> Option<Turn> {
         loop {
@@ -151,7 +195,7 @@ impl Transcript {
             let open = self.turns.pop_front()?;
             let heard = match open.progress {
                 Progress::Complete(heard) => heard,
-                Progress::Transcribing | Progress::Playing => None,
+                Progress::Transcribing | Progress::Playing | Progress::Running => None,
             };
             if !open.text.trim().is_empty() {
                 return Some(Turn {
@@ -172,26 +216,35 @@ impl Transcript {
 
     /// When the words that hold up everything after them were spoken.
     pub(super) fn held_up_since(&self) -> Option<Duration> {
-        let first = self.turns.front()?;
+        let first = self.turns.get(self.first_incomplete()?)?;
         matches!(first.progress, Progress::Transcribing).then_some(first.ended)
     }
 
     /// Goes on without the words that hold up everything after them.
     pub(super) fn skip(&mut self) {
-        self.turns.pop_front();
+        if let Some(first) = self.first_incomplete() {
+            self.turns.remove(first);
+        }
     }
 
-    /// Goes on without any words that are still awaited.
-    pub(super) fn skip_all(&mut self) {
+    /// Nothing more comes: goes on without any words that are still awaited, and says of tools that they were.
+    pub(super) fn close(&mut self, now: Duration) {
         self.turns.retain(|open| !matches!(open.progress, Progress::Transcribing));
+        for open in self.turns.iter_mut().filter(|open| matches!(open.progress, Progress::Running)) {
+            open.fail(now, "not done when the call was over");
+        }
+    }
+
+    fn first_incomplete(&self) -> Option<usize> {
+        self.turns.iter().position(|open| !matches!(open.progress, Progress::Complete(_)))
     }
 
     fn position(&self, item_id: &str) -> Option<usize> {
-        self.turns.iter().rposition(|open| open.item_id == item_id)
+        self.turns.iter().rposition(|open| open.is_said(item_id))
     }
 
     fn find(&mut self, item_id: &str) -> Option<&mut Open> {
-        self.turns.iter_mut().rev().find(|open| open.item_id == item_id)
+        self.turns.iter_mut().rev().find(|open| open.is_said(item_id))
     }
 
     fn cut(&self, text: &str) -> String {
@@ -256,9 +309,11 @@ mod tests {
             assert!(transcript.pop().is_none());
         }
         assert_eq!(transcript.turns.len(), TURNS_OPEN_MAX);
-        transcript.skip_all();
+        transcript.close(at(0));
         transcript.caller_transcribed(at(0), "x", "ÄÖÜäöü");
-        assert_eq!(words(&mut transcript), ["ÄÖÜäö"]);
+        transcript.tool_called(at(0), "x", "forget everything");
+        transcript.tool_done(at(0), "x", "Forgot everything.");
+        assert_eq!(words(&mut transcript), ["ÄÖÜäö", "Forgo"]);
     }
 
     #[test]

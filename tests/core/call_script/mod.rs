@@ -3,6 +3,7 @@
 
 mod greeting;
 pub(crate) mod stage;
+mod tools;
 
 use stage::{check, check_from_the_start, check_with};
 
@@ -346,107 +347,6 @@ fn only_one_answer_is_asked_for_at_a_time() {
 }
 
 #[test]
-fn every_tool_call_is_run_once_and_answered_once() {
-    check(&format!(
-        r#"{GREETED}
-        > response r2
-        > tool r2 c1 remember {{"fact":"x"}}
-        < run c1 remember {{"fact":"x"}}
-        > tool r2 c1 remember {{"fact":"x"}}
-        > tool r2 c2 remember {{}}
-        < run c2 remember {{}}
-        > tool r2 c3 launch_missiles {{}}
-        < model tool_output c3 {{"error":"there is no such tool"}}
-        > done r2 completed
-        > tool_done c1 {{"ok":true}}
-        < model tool_output c1 {{"ok":true}}
-        > tool_done c1 {{"ok":false}}
-        > tool_done c9 {{"ok":false}}
-        > tool_done c2 {{"ok":true}}
-        < model tool_output c2 {{"ok":true}}
-        < model ask-2 answers
-        "#
-    ));
-    // Interrupted, a call is still answered; an incomplete one was never made.
-    check(&format!(
-        r#"{GREETED}
-        > response r2
-        > tool r2 c1 remember {{}}
-        < run c1 remember {{}}
-        > speech u1
-        > tool_incomplete r2 c2 remember {{}}
-        > done r2 cancelled
-        > tool_done c1 {{"ok":true}}
-        < model tool_output c1 {{"ok":true}}
-        > stopped u1
-        < model ask-2 answers
-        "#
-    ));
-    // A tool that hangs is answered for, and heard no more.
-    check(&format!(
-        r#"{GREETED}
-        > response r2
-        > tool r2 c1 remember {{}}
-        < run c1 remember {{}}
-        > done r2 completed
-        @ 8100
-        < model tool_output c1 {{"error":"the tool did not finish in time"}}
-        < model ask-2 answers
-        > tool_done c1 {{"ok":true}}
-        "#
-    ));
-}
-
-#[test]
-fn tools_have_limits() {
-    check_with(
-        |limits| {
-            limits.tool_calls_max = 1;
-            limits.tool_arguments_bytes_max = 4;
-            limits.tool_output_bytes_max = 4;
-        },
-        &format!(
-            r#"{GREETED}
-            > response r2
-            > tool r2 c1 remember {{"a":1}}
-            < model tool_output c1 {{"error":"the arguments are too long"}}
-            > tool r2 c2 remember {{}}
-            < model tool_output c2 {{"error":"no more tool calls in this call"}}
-            < model input_audio_buffer.clear
-            < model cancel r2
-            > tool r2 c3 remember {{}}
-            > done r2 cancelled
-            < model ask-2 says "I'm sorry, I have to end our call here. Please call again in a few minutes. Goodbye!"
-            > response r3
-            > audio r3 a3 800
-            < carrier media 800
-            < carrier mark 0.1
-            > done r3 completed
-            > mark 0.1
-            < hang up
-            < close carrier
-            < close model
-            < finished tool_limit
-            "#
-        ),
-    );
-    check_with(
-        |limits| limits.tool_output_bytes_max = 4,
-        &format!(
-            r#"{GREETED}
-            > response r2
-            > tool r2 c1 remember {{}}
-            < run c1 remember {{}}
-            > done r2 completed
-            > tool_done c1 {{"long":true}}
-            < model tool_output c1 {{"error":"the result is too long"}}
-            < model ask-2 answers
-            "#
-        ),
-    );
-}
-
-#[test]
 fn gaps_are_filled_with_silence() {
     check(&format!(
         r"{GREETED}
@@ -613,7 +513,7 @@ fn last_words_are_awaited_briefly() {
         "
     ));
     check(&format!(
-        r"{GREETED}
+        r#"{GREETED}
         > response r2
         > tool r2 c1 remember {{}}
         < run c1 remember {{}}
@@ -621,10 +521,11 @@ fn last_words_are_awaited_briefly() {
         < close carrier
         < model cancel r2
         @ 2100
+        < turn tool 100-2100 "remember: not done when the call was over"
         < close model
         < finished caller_hung_up
         > heard u1 Too late.
-        "
+        "#
     ));
     check(&format!(
         "{GREETED}\n> stop\n< close carrier\n< close model\n< finished caller_hung_up\n> stop\n@ 9000000"

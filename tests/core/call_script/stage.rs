@@ -127,7 +127,7 @@ impl Call {
             ["drain"] => self.input(Input::Drain),
             ["tool_done", call_id, ..] => {
                 let output = line.splitn(3, ' ').nth(2).unwrap();
-                self.input(Input::ToolDone { call_id, output });
+                self.input(Input::ToolDone { call_id, output, account: &format!("Did {call_id}.") });
             }
             ["carrier", ..] => self.input(Input::CarrierText(line.trim_start_matches("carrier "))),
             ["model", ..] => self.input(Input::ModelText(line.trim_start_matches("model "))),

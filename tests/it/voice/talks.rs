@@ -1,6 +1,7 @@
 //! Whole conversations with the stand-in world, in real time.
 
 use super::stage::Stage;
+use crate::api::Api;
 use neurosphere::calls::{Speaker, Turn};
 use serde_json::{Value, json};
 
@@ -25,19 +26,37 @@ async fn the_agent_greets_is_interrupted_and_tells_the_time() {
     let (reason, turns) = stage.ended(&call).await;
     assert_eq!(reason, "caller_hung_up");
     let said: Vec<_> = turns.iter().map(|turn| (turn.speaker, turn.text.as_str())).collect();
-    assert_eq!(said.len(), 5, "{said:?}");
+    assert_eq!(said.len(), 6, "{said:?}");
     assert!(
         said[0].1.contains("This is Barbara with Peterson Family Insurance. How can I help you?"),
         "{said:?}"
     );
     assert_eq!(said[1], (Speaker::Caller, "Can you explain how your car policies work?"));
     assert_eq!(said[3], (Speaker::Caller, "Sorry, let me stop you there. What time is it?"));
-    assert!(said[4].1.starts_with("It is "), "{said:?}");
+    let time = said[5].1.strip_prefix("It is ").and_then(|rest| rest.strip_suffix('.')).expect("the time");
+    assert!(said[4].1.starts_with(&format!("Looked at the clock: {time} on ")), "{said:?}");
+    assert_eq!((said[4].0, said[5].0), (Speaker::Tool, Speaker::Agent));
+    staff_see_the_tool(&stage, said[4].1).await;
     let cut = &turns[2];
     assert!(cut.interrupted && cut.speaker == Speaker::Agent, "{cut:?}");
     // Interrupted some three seconds into a quarter of a minute: only what was heard is kept.
     assert!((2_500..4_000).contains(&cut.heard_ms.unwrap()), "{cut:?}");
     assert!(cut.text.starts_with("Of course. A car policy") && cut.text.len() < 120, "{cut:?}");
+}
+
+/// Over GraphQL, in its place among the turns, and in the subscription.
+async fn staff_see_the_tool(stage: &Stage, account: &str) {
+    let api = Api::of(&stage.world).await;
+    let query = "{ calls(first: 1) { nodes { id turns(first: 20) { nodes { sequence speaker text } } } } }";
+    let data = api.data(&stage.tenant, query, json!({})).await;
+    let call = &data["calls"]["nodes"][0];
+    let seen = json!({"sequence": 5, "speaker": "TOOL", "text": account});
+    assert_eq!(call["turns"]["nodes"][4], seen);
+    let mut socket = api.entered(&stage.tenant).await;
+    let followed =
+        "subscription($id: ID!) { callTurns(callId: $id, afterSequence: 4) { sequence speaker text } }";
+    socket.subscribe("1", followed, json!({"id": call["id"]})).await;
+    assert_eq!(socket.hear().await.unwrap()["payload"]["data"]["callTurns"], seen);
 }
 
 /// A caller on a noisy line who speaks as soon as it is up, while the greeting begins, and listens to so many replies.

@@ -13,7 +13,7 @@ use super::intake::Intake;
 use super::keypad::{Keypad, Keys};
 use super::playback::Playback;
 use super::settling::{Settling, Unwritten};
-use super::tools::Tools;
+use super::tools::{Outcome, Tools};
 use super::{EndReason, Output, State, settling};
 use crate::providers::openai::realtime::client;
 use crate::providers::twilio::StreamSid;
@@ -98,8 +98,8 @@ impl Line {
         line
     }
 
-    pub(super) fn tool_done(&mut self, desk: &mut Desk, now: Duration, call_id: &str, output: &str) {
-        self.tools.done(desk, &mut self.answers, now, (call_id, output));
+    pub(super) fn tool_done(&mut self, desk: &mut Desk, now: Duration, call_id: &str, outcome: Outcome<'_>) {
+        self.tools.done(desk, &mut self.answers, now, (call_id, outcome));
     }
 
     /// What follows from any input: the guard ends in time, an answer is asked for if one is due, complete turns are
@@ -123,7 +123,6 @@ impl Line {
         let waited = |since: Duration, ms: u64| since + Duration::from_millis(ms) <= now;
         // First of all, as a greeting that is cut off here may have held up a turn.
         self.loosen_guard(desk, now);
-        desk.write_turns();
         self.intake.tick(desk, now);
         self.tools.tick(desk, &mut self.answers, now);
         if let Some(keys) = self.keypad.tick(now) {
