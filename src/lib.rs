@@ -27,7 +27,7 @@
 //! | [`templates`] ← [`tenants`] ← [`callers`] ← [`memory`] ← [`calls`] | slices, in the only order in which they may call each other |
 //! | [`providers`] | Twilio's and OpenAI's wires and clients |
 //! | [`db`] | the only place that speaks to Postgres |
-//! | [`access`], [`clock`], [`config`], [`error`], [`ids`], [`secret`], [`telemetry`] | what everybody uses |
+//! | [`access`], [`clock`], [`config`], [`error`], [`ids`], [`secret`], [`sentences`], [`telemetry`] | what everybody uses |
 //!
 //! # Invariants
 //!
@@ -56,6 +56,7 @@ pub mod jobs;
 pub mod memory;
 pub mod providers;
 pub mod secret;
+pub mod sentences;
 pub mod telemetry;
 pub mod templates;
 pub mod tenants;

@@ -165,7 +165,7 @@ pub(super) struct UpdateAgentInput {
     name: Option<String>,
     /// The voice it speaks with.
     voice: Option<String>,
-    /// The language it speaks and expects, as an ISO 639-1 code.
+    /// The language it speaks and expects, as an ISO 639-1 code. Greetings that nobody wrote follow it.
     language: Option<String>,
     /// Said to those who call for the first time.
     new_caller_greeting: Option<String>,

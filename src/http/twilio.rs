@@ -18,17 +18,12 @@ use crate::providers::twilio::media::FRAME_BYTES_MAX;
 use crate::providers::twilio::twiml::{ConnectStream, Twiml};
 use crate::providers::twilio::webhook::{BadForm, Form, IncomingCall, StatusCallback, signature};
 use crate::secret::Secret;
+use crate::sentences::{Language, Sentence};
 use crate::voice::session::Closed;
 use crate::voice::{Aftermath, Frame, Gateway, Reception, Refused};
 
 /// How much may wait to be written to a stream before it counts as stalled.
 const WRITE_BYTES_MAX: usize = 1024 * 1024;
-
-const NOT_IN_SERVICE: &str = "The number you have dialed is not in service. Goodbye.";
-const CLOSED: &str =
-    "Thank you for calling. We cannot take calls at the moment. Please try again later. Goodbye.";
-const NO_ROOM: &str = "All our lines are busy at the moment. Please call again in a few minutes. Goodbye.";
-const TROUBLE: &str = "We are sorry, we have technical difficulties at the moment. Please call again in a few minutes. Goodbye.";
 
 /// The routes that the carrier is given.
 pub fn routes(gateway: Gateway) -> Router {
@@ -87,7 +82,7 @@ fn trouble(error: &Error) -> Response {
             tracing::error!(code = error.code(), "a webhook met with an unexpected refusal");
         }
     }
-    Twiml::say_and_hang_up(TROUBLE).into_response()
+    say(Sentence::Trouble, Language::English).into_response()
 }
 
 /// A webhook as it came.
@@ -142,9 +137,10 @@ async fn incoming(
             name: call.call_sid.as_str(),
             after_url: &gateway.public_url("/twilio/after"),
         }),
-        Reception::NotInService => Twiml::say_and_hang_up(NOT_IN_SERVICE),
-        Reception::Closed => Twiml::say_and_hang_up(CLOSED),
-        Reception::NoRoom => Twiml::say_and_hang_up(NO_ROOM),
+        Reception::NotInService => say(Sentence::NotInService, Language::English),
+        Reception::Closed(language) => say(Sentence::Closed, language),
+        // Nobody was asked whose call it is: what there is no room for must cost nothing.
+        Reception::NoRoom => say(Sentence::NoRoom, Language::English),
         Reception::Over => Twiml::hang_up(),
         Reception::Forged => return Err(Rejected::Forged),
     };
@@ -182,9 +178,13 @@ async fn after(
     let call = form.call_sid()?;
     let twiml = match gateway.after(&call, &dialled(&form)?, &form.account_sid()?).await {
         Aftermath::HangUp => Twiml::hang_up(),
-        Aftermath::Apologise => Twiml::say_and_hang_up(TROUBLE),
+        Aftermath::Apologise(language) => say(Sentence::Trouble, language),
     };
     Ok(twiml.into_response())
+}
+
+fn say(sentence: Sentence, language: Language) -> Twiml {
+    Twiml::say_and_hang_up(sentence.said_in(language), language.tag())
 }
 
 fn dialled(form: &Form<'_>) -> Result<PhoneNumber, BadForm> {

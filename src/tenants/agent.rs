@@ -9,6 +9,7 @@ use super::persona::Sliders;
 use crate::db::Row;
 use crate::error::{Error, Fault, OrFault as _, Violation};
 use crate::ids::PhoneNumber;
+use crate::sentences::{Language, Sentence};
 
 /// The voices that a caller can be answered with.
 pub const VOICES: [&str; 10] =
@@ -28,7 +29,7 @@ pub struct Agent {
     pub name: String,
     /// One of [`VOICES`].
     pub voice: String,
-    /// ISO 639-1, e.g. `en`; pins the transcription.
+    /// ISO 639-1, e.g. `en`; pins the transcription. Greetings that are still those of a new agent follow it.
     pub language: String,
     /// Said to those who call for the first time.
     pub new_caller_greeting: String,
@@ -113,9 +114,9 @@ impl Agent {
             name: name.to_owned(),
             voice: "marin".to_owned(),
             language: "en".to_owned(),
-            new_caller_greeting:
-                "{time_greeting}! This is {agent_name} with {business_name}. How can I help you?".to_owned(),
-            returning_caller_greeting: "Hi, this is {agent_name} with {business_name}. Is this {user_name}?"
+            new_caller_greeting: Sentence::NewCallerGreeting.said_in(Language::English).to_owned(),
+            returning_caller_greeting: Sentence::ReturningCallerGreeting
+                .said_in(Language::English)
                 .to_owned(),
             sliders: Sliders::default(),
             time_zone,
@@ -141,16 +142,21 @@ impl Agent {
             violations.extend(mistakes.into_iter().map(named));
             self.sliders
         });
+        let language = change.language.unwrap_or_else(|| self.language.clone());
         let next = Self {
+            new_caller_greeting: change.new_caller_greeting.unwrap_or_else(|| {
+                self.greeting_in(&language, &self.new_caller_greeting, Sentence::NewCallerGreeting)
+            }),
+            returning_caller_greeting: change.returning_caller_greeting.unwrap_or_else(|| {
+                self.greeting_in(
+                    &language,
+                    &self.returning_caller_greeting,
+                    Sentence::ReturningCallerGreeting,
+                )
+            }),
+            language,
             name: change.name.unwrap_or_else(|| self.name.clone()).trim().to_owned(),
             voice: change.voice.unwrap_or_else(|| self.voice.clone()),
-            language: change.language.unwrap_or_else(|| self.language.clone()),
-            new_caller_greeting: change
-                .new_caller_greeting
-                .unwrap_or_else(|| self.new_caller_greeting.clone()),
-            returning_caller_greeting: change
-                .returning_caller_greeting
-                .unwrap_or_else(|| self.returning_caller_greeting.clone()),
             sliders,
             time_zone,
             vad: change.vad.unwrap_or(self.vad),
@@ -159,6 +165,15 @@ impl Agent {
         };
         next.check(&mut violations);
         if violations.is_empty() { Ok(next) } else { Err(Error::Invalid(violations)) }
+    }
+
+    /// A greeting when the language becomes this one: of its own only if nobody wrote another.
+    fn greeting_in(&self, language: &str, greeting: &str, unwritten: Sentence) -> String {
+        if greeting == unwritten.said_in(Language::of(&self.language)) {
+            unwritten.said_in(Language::of(language)).to_owned()
+        } else {
+            greeting.to_owned()
+        }
     }
 
     fn check(&self, violations: &mut Vec<Violation>) {
@@ -303,6 +318,23 @@ mod tests {
             "transferRules.0.number",
         ];
         assert_eq!(paths, expected);
+    }
+
+    #[test]
+    fn greetings_that_nobody_wrote_follow_the_language() {
+        let into =
+            |language: &str| AgentChange { language: Some(language.to_owned()), ..AgentChange::default() };
+        let mut agent = Agent::named("Barbara", Tz::UTC);
+        agent.returning_caller_greeting = "Welcome back, {user_name}!".to_owned();
+        let spanish = agent.changed(into("es")).unwrap();
+        assert_eq!(
+            spanish.new_caller_greeting,
+            "{time_greeting}. Le habla {agent_name}, de {business_name}. ¿En qué puedo ayudarle?"
+        );
+        assert_eq!(spanish.returning_caller_greeting, "Welcome back, {user_name}!");
+        assert_eq!(spanish.changed(into("en")).unwrap(), agent);
+        let both = AgentChange { new_caller_greeting: Some("Hola.".to_owned()), ..into("es") };
+        assert_eq!(agent.changed(both).unwrap().new_caller_greeting, "Hola.");
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
-use super::plan::{Limits, Lines, Plan};
+use super::plan::{Limits, Plan};
 use super::prompt::{Acquaintance, Background, Greeting, Instructions};
 use super::tools;
 use crate::calls::CallerContext;
 use crate::providers::openai::realtime::client::{SessionSettings, Transcription, VoiceActivity};
 use crate::providers::twilio::CallSid;
+use crate::sentences::Language;
 
 /// The longest answer, in tokens: about a minute of speech.
 const OUTPUT_TOKENS_MAX: u32 = 1_500;
@@ -31,7 +32,7 @@ pub(super) fn plan(call_sid: CallSid, context: &CallerContext, at: DateTime<Utc>
         agent_name: &agent.name,
         business_name: &context.business_name,
         persona: &persona,
-        language: language(&agent.language),
+        language: language_name(&agent.language),
         tools: &tools,
         caller,
         at,
@@ -42,6 +43,7 @@ pub(super) fn plan(call_sid: CallSid, context: &CallerContext, at: DateTime<Utc>
         returning_caller_template: &agent.returning_caller_greeting,
         agent_name: &agent.name,
         business_name: &context.business_name,
+        language: Language::of(&agent.language),
         caller: match known {
             Some(known) if 0 < known.calls_count => Acquaintance::Returning(name),
             Some(_) | None => Acquaintance::New,
@@ -65,12 +67,12 @@ pub(super) fn plan(call_sid: CallSid, context: &CallerContext, at: DateTime<Utc>
             output_tokens_max: OUTPUT_TOKENS_MAX,
             retention_ratio: RETENTION_RATIO,
         },
-        lines: Lines::english(),
+        language: Language::of(&agent.language),
         limits: Limits::STANDARD,
     }
 }
 
-fn language(code: &str) -> &str {
+fn language_name(code: &str) -> &str {
     match code {
         "en" => "English",
         "es" => "Spanish",

@@ -23,6 +23,7 @@ use crate::providers::twilio::CallSid;
 use crate::providers::twilio::rest::{Account, Rest};
 use crate::providers::twilio::webhook::signature;
 use crate::secret::Secret;
+use crate::sentences::Language;
 
 /// How long Postgres may take before a stream is refused.
 const ADMIT_MAX: Duration = Duration::from_secs(5);
@@ -130,6 +131,7 @@ impl Admitted {
             call: right.call,
             stop: inner.stop.clone(),
         });
+        let language = plan.language;
         let (ended, when_ended) = oneshot::channel();
         inner.tasks.spawn(writer.run(when_ended).in_current_span());
         let toolbox = Toolbox {
@@ -144,6 +146,7 @@ impl Admitted {
             rest: inner.rest.clone(),
             account,
             call_sid,
+            language,
             recorder,
             live: inner.live.clone(),
         };
@@ -165,6 +168,7 @@ struct Around {
     rest: Rest,
     account: Account,
     call_sid: CallSid,
+    language: Language,
     recorder: Recorder,
     live: Live,
 }
@@ -191,6 +195,6 @@ impl World for Around {
     }
 
     fn leaving(&self, reason: EndReason) {
-        self.live.note_ending(&self.call_sid, reason);
+        self.live.note_ending(&self.call_sid, reason, self.language);
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::ending::EndReason;
 use crate::providers::twilio::CallSid;
+use crate::sentences::Language;
 
 /// How many calls one process holds.
 const CALLS_MAX: usize = 2_000;
@@ -20,7 +21,7 @@ pub(super) struct Live(Arc<Mutex<Calls>>);
 #[derive(Default)]
 struct Calls {
     held: HashMap<CallSid, mpsc::Sender<()>>,
-    endings: VecDeque<(CallSid, EndReason)>,
+    endings: VecDeque<(CallSid, EndReason, Language)>,
 }
 
 /// The place of one call; given back when dropped, however the call ends.
@@ -56,18 +57,20 @@ impl Live {
         }
     }
 
-    /// Notes how a call ends, before the carrier can ask.
-    pub(super) fn note_ending(&self, call: &CallSid, reason: EndReason) {
+    /// Notes how a call ends, and in which language it was held, before the carrier can ask.
+    pub(super) fn note_ending(&self, call: &CallSid, reason: EndReason, language: Language) {
         let mut calls = self.calls();
         if ENDINGS_MAX <= calls.endings.len() {
             calls.endings.pop_front();
         }
-        calls.endings.push_back((call.clone(), reason));
+        calls.endings.push_back((call.clone(), reason, language));
     }
 
-    /// How a call of this process ended.
-    pub(super) fn ending(&self, call: &CallSid) -> Option<EndReason> {
-        self.calls().endings.iter().rev().find(|(ended, _)| ended == call).map(|(_, reason)| *reason)
+    /// How a call of this process ended, and in which language.
+    pub(super) fn ending(&self, call: &CallSid) -> Option<(EndReason, Language)> {
+        let calls = self.calls();
+        let ending = calls.endings.iter().rev().find(|(ended, ..)| ended == call);
+        ending.map(|(_, reason, language)| (*reason, *language))
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
@@ -124,10 +127,10 @@ mod tests {
         drop(slots);
         assert!(live.has_room());
         for number in 0..=ENDINGS_MAX {
-            live.note_ending(&call(number), EndReason::CallerHungUp);
+            live.note_ending(&call(number), EndReason::CallerHungUp, Language::Spanish);
         }
         assert_eq!(live.ending(&call(0)), None);
-        assert_eq!(live.ending(&call(ENDINGS_MAX)), Some(EndReason::CallerHungUp));
+        assert_eq!(live.ending(&call(ENDINGS_MAX)), Some((EndReason::CallerHungUp, Language::Spanish)));
         assert_eq!(live.calls().endings.len(), ENDINGS_MAX);
     }
 }

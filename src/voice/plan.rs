@@ -3,6 +3,7 @@
 use super::ending::EndReason;
 use crate::providers::openai::realtime::client::SessionSettings;
 use crate::providers::twilio::CallSid;
+use crate::sentences::{Language, Sentence};
 
 /// Everything a call is told about itself.
 #[derive(Debug, Clone)]
@@ -13,45 +14,28 @@ pub struct Plan {
     pub session: SessionSettings,
     /// The first sentence, ready to be spoken.
     pub greeting: String,
-    /// The sentences that the machine itself has spoken.
-    pub lines: Lines,
+    /// In which language the machine's own sentences are spoken.
+    pub language: Language,
     /// Every limit.
     pub limits: Limits,
 }
 
-/// The sentences that the machine itself has spoken, in the tenant's language.
-#[derive(Debug, Clone)]
-pub struct Lines {
-    /// Into a long silence.
-    pub still_there: String,
-    /// Goodbye after several silences.
-    pub nobody_there: String,
-    /// Goodbye at the longest call.
-    pub time_is_up: String,
-    /// Goodbye when the agent cannot go on by its own fault, or because we stop.
-    pub cannot_go_on: String,
-}
-
-impl Lines {
-    /// The goodbye for an ending that is said goodbye to.
-    pub fn goodbye(&self, reason: EndReason) -> &str {
-        if reason == EndReason::CallTooLong {
-            &self.time_is_up
-        } else if reason == EndReason::CallerSilent {
-            &self.nobody_there
-        } else {
-            &self.cannot_go_on
-        }
+impl Plan {
+    /// What is said into a long silence.
+    pub fn nudge(&self) -> &'static str {
+        Sentence::StillThere.said_in(self.language)
     }
 
-    /// In English.
-    pub fn english() -> Self {
-        Self {
-            still_there: "Are you still there?".to_owned(),
-            nobody_there: "I can't hear you anymore, so I'll let you go. Please call again any time. Goodbye!".to_owned(),
-            time_is_up: "I'm sorry, we've reached the end of the time I have for one call. Please call again any time. Goodbye!".to_owned(),
-            cannot_go_on: "I'm sorry, I have to end our call here. Please call again in a few minutes. Goodbye!".to_owned(),
-        }
+    /// The goodbye for an ending that is said goodbye to.
+    pub fn goodbye(&self, reason: EndReason) -> &'static str {
+        let sentence = if reason == EndReason::CallTooLong {
+            Sentence::TimeIsUp
+        } else if reason == EndReason::CallerSilent {
+            Sentence::NobodyThere
+        } else {
+            Sentence::CannotGoOn
+        };
+        sentence.said_in(self.language)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::providers::twilio::rest::Account;
 use crate::providers::twilio::webhook::{IncomingCall, StatusCallback};
 use crate::providers::twilio::{AccountSid, CallSid};
 use crate::secret::Secret;
+use crate::sentences::Language;
 use crate::tenants::{self, State};
 
 /// How long Postgres may take before a caller is told that we have trouble; together with the rest below 3 s.
@@ -32,8 +33,8 @@ pub enum Reception {
     },
     /// Nobody has this number.
     NotInService,
-    /// The business that has this number takes no calls at present.
-    Closed,
+    /// The business that has this number, and this language, takes no calls at present.
+    Closed(Language),
     /// The number belongs to another carrier account than the one that signed.
     Forged,
     /// Every place is taken, or this process stops.
@@ -47,8 +48,8 @@ pub enum Reception {
 pub enum Aftermath {
     /// Nothing: everything was said.
     HangUp,
-    /// An apology: we broke off.
-    Apologise,
+    /// An apology, in this language: we broke off.
+    Apologise(Language),
 }
 
 impl Gateway {
@@ -78,7 +79,7 @@ impl Gateway {
         let scope = match self.reach(&incoming.to, &incoming.account_sid).await? {
             Reached::Nobody => return Ok(Reception::NotInService),
             Reached::Foreign => return Ok(Reception::Forged),
-            Reached::Closed(_) => return Ok(Reception::Closed),
+            Reached::Closed(scope) => return Ok(Reception::Closed(self.language(&scope).await)),
             Reached::Open(scope) => scope,
         };
         let arrival = Arrival {
@@ -125,28 +126,39 @@ impl Gateway {
 
     /// What follows a stream that is over. In doubt, and while Postgres is gone, the caller is owed an apology.
     pub async fn after(&self, call: &CallSid, to: &PhoneNumber, account: &AccountSid) -> Aftermath {
-        let reason = match self.0.live.ending(call) {
-            Some(reason) => Some(reason),
-            None => timeout(ENDING_MAX, self.written_ending(call, to, account)).await.unwrap_or(None),
+        let (reason, language) = match self.0.live.ending(call) {
+            Some((reason, language)) => (Some(reason), language),
+            None => self.ending_elsewhere(call, to, account).await,
         };
         match reason.map(EndReason::apology_due) {
             Some(false) => Aftermath::HangUp,
-            Some(true) | None => Aftermath::Apologise,
+            Some(true) | None => Aftermath::Apologise(language),
         }
     }
 
-    /// How a call that another process held ended, once that was written.
-    async fn written_ending(
+    /// How a call that another process held ended, and in which language.
+    async fn ending_elsewhere(
         &self,
         call: &CallSid,
         to: &PhoneNumber,
         account: &AccountSid,
-    ) -> Option<EndReason> {
-        let (Reached::Open(scope) | Reached::Closed(scope)) = self.reach(to, account).await.ok()? else {
-            return None;
-        };
+    ) -> (Option<EndReason>, Language) {
+        let mut language = Language::English;
+        let looking = timeout(ENDING_MAX, async {
+            let (Reached::Open(scope) | Reached::Closed(scope)) = self.reach(to, account).await.ok()? else {
+                return None;
+            };
+            language = self.language(&scope).await;
+            self.written_ending(call, &scope).await
+        });
+        let reason = looking.await.unwrap_or(None);
+        (reason, language)
+    }
+
+    /// How a call ended, once that was written.
+    async fn written_ending(&self, call: &CallSid, scope: &TenantScope) -> Option<EndReason> {
         loop {
-            let mut session = self.0.db.tenant(&scope).await.ok()?;
+            let mut session = self.0.db.tenant(scope).await.ok()?;
             let mut tx = session.begin().await.ok()?;
             if let Some(code) = calls::end_reason(&mut tx, call.as_str()).await.ok()? {
                 return EndReason::from_code(&code);
@@ -155,6 +167,17 @@ impl Gateway {
             drop(session);
             sleep(ENDING_PAUSE).await;
         }
+    }
+
+    /// The language of a business's agent. While it cannot be told, English is better than silence.
+    async fn language(&self, scope: &TenantScope) -> Language {
+        let asked: Result<_, Error> = async {
+            let mut session = self.0.db.tenant(scope).await?;
+            let mut tx = session.begin().await?;
+            tenants::agent(&mut tx).await
+        }
+        .await;
+        asked.map_or(Language::English, |agent| Language::of(&agent.language))
     }
 
     async fn reach(&self, to: &PhoneNumber, account: &AccountSid) -> Result<Reached, Fault> {

@@ -36,10 +36,12 @@ impl Twiml {
         })
     }
 
-    /// Speaks a sentence and ends the call.
-    pub fn say_and_hang_up(sentence: &str) -> Self {
+    /// Speaks a sentence of that language (a tag such as `en-US`) and ends the call.
+    pub fn say_and_hang_up(sentence: &str, language: &str) -> Self {
         Self::document(|xml| {
-            xml.push_str("<Say>");
+            xml.push_str("<Say");
+            attribute(xml, "language", language);
+            xml.push('>');
             escape(xml, sentence);
             xml.push_str("</Say><Hangup/>");
         })
@@ -109,8 +111,8 @@ mod tests {
              </Connect>",
         );
         check(
-            Twiml::say_and_hang_up("We're \u{0}sorry </Say>\nÄ\u{FFFF}"),
-            "<Say>We&apos;re sorry &lt;/Say&gt; Ä</Say><Hangup/>",
+            Twiml::say_and_hang_up("We're \u{0}sorry </Say>\nÄ\u{FFFF}", "en-US"),
+            "<Say language=\"en-US\">We&apos;re sorry &lt;/Say&gt; Ä</Say><Hangup/>",
         );
         check(Twiml::hang_up(), "<Hangup/>");
     }

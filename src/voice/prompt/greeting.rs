@@ -5,9 +5,8 @@ use chrono::{DateTime, Timelike as _, Utc};
 use chrono_tz::Tz;
 
 use super::name;
+use crate::sentences::{Language, Sentence};
 
-/// Said when no template leaves anything to say.
-const PLAIN: &str = "{time_greeting}! How can I help you?";
 /// The longest template that is read, in characters.
 const TEMPLATE_CHARS_MAX: usize = 500;
 
@@ -22,6 +21,8 @@ pub struct Greeting<'a> {
     pub agent_name: &'a str,
     /// `{business_name}`.
     pub business_name: &'a str,
+    /// In which language the time of day is greeted.
+    pub language: Language,
     /// `{user_name}`, and which template.
     pub caller: Acquaintance<'a>,
     /// `{time_greeting}`, where the tenant is.
@@ -53,7 +54,7 @@ impl Greeting<'_> {
             }
             Acquaintance::Returning(_) => self.returning_caller_template,
         };
-        [first, self.new_caller_template, PLAIN]
+        [first, self.new_caller_template, Sentence::PlainGreeting.said_in(self.language)]
             .into_iter()
             .map(|template| self.fill(template))
             .find(|text| text.chars().any(char::is_alphanumeric))
@@ -95,18 +96,12 @@ impl Greeting<'_> {
                 Acquaintance::New | Acquaintance::Returning(None) => return None,
                 Acquaintance::Returning(Some(caller)) => name(caller),
             },
-            "time_greeting" => time_greeting(self.at.with_timezone(&self.zone).hour()).to_owned(),
+            "time_greeting" => {
+                self.language.time_greeting(self.at.with_timezone(&self.zone).hour()).to_owned()
+            }
             _ => return None,
         };
         value.chars().any(char::is_alphanumeric).then_some(value)
-    }
-}
-
-fn time_greeting(hour: u32) -> &'static str {
-    match hour {
-        5..12 => "Good morning",
-        12..17 => "Good afternoon",
-        _ => "Good evening",
     }
 }
 
@@ -119,10 +114,10 @@ fn append_time_greeting(text: &mut String, value: &str) {
     {
         text.truncate(start);
     }
-    if text.trim().is_empty() {
-        text.push_str(value);
-    } else {
+    if text.contains(char::is_alphanumeric) {
         text.push_str(&value.to_ascii_lowercase());
+    } else {
+        text.push_str(value);
     }
 }
 
@@ -134,7 +129,12 @@ mod tests {
     const RETURNING: &str = "Hi, this is {agent_name}. Is this {user_name}?";
 
     fn greet(templates: (&str, &str), caller: Acquaintance<'_>, at: &str) -> String {
+        greet_in(Language::English, templates, caller, at)
+    }
+
+    fn greet_in(language: Language, templates: (&str, &str), caller: Acquaintance<'_>, at: &str) -> String {
         Greeting {
+            language,
             new_caller_template: templates.0,
             returning_caller_template: templates.1,
             agent_name: "Barbara",
@@ -183,6 +183,19 @@ mod tests {
             ),
         ] {
             assert_eq!(greet(templates, caller, MORNING), spoken, "{templates:?} {caller:?}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_day_is_greeted_in_the_agents_language() {
+        const NIGHT: &str = "2026-11-24T04:00:00Z";
+        for (template, spoken) in [
+            ("¡{time_greeting}! Le habla {agent_name}.", "¡Buenas noches! Le habla Barbara."),
+            ("Hola y {time_greeting}.", "Hola y buenas noches."),
+            ("", "Buenas noches. ¿En qué puedo ayudarle?"),
+        ] {
+            let greeted = greet_in(Language::Spanish, (template, ""), Acquaintance::New, NIGHT);
+            assert_eq!(greeted, spoken, "{template}");
         }
     }
 

@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use neurosphere::providers::openai::realtime::client::{SessionSettings, Tool, Transcription, VoiceActivity};
-use neurosphere::voice::plan::{Limits, Lines, Plan};
+use neurosphere::sentences::Language;
+use neurosphere::voice::plan::{Limits, Plan};
 use neurosphere::voice::record::{Record, Turn};
 use neurosphere::voice::session::{Closed, Input, Output, Session};
 use serde_json::value::RawValue;
@@ -28,7 +29,7 @@ pub(crate) fn plan(limits: Limits) -> Plan {
             retention_ratio: 0.8,
         },
         greeting: "Hello, this is Barbara.".to_owned(),
-        lines: Lines::english(),
+        language: Language::English,
         limits,
     }
 }

@@ -14,6 +14,7 @@ use neurosphere::clock::Clock;
 use neurosphere::config::Config;
 use neurosphere::db::page::Page;
 use neurosphere::secret::Secret;
+use neurosphere::tenants::{self, agent::AgentChange};
 use serde_json::{Value, json};
 use sha1::Sha1;
 use std::collections::BTreeMap;
@@ -132,6 +133,15 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("the call has not ended within 20 s");
+    }
+
+    /// Has the tenant's agent speak another language.
+    pub(super) async fn speak(&self, language: &str) {
+        let mut session = self.world.app.db.tenant(&self.tenant.scope(Role::Owner)).await.unwrap();
+        let mut tx = session.begin().await.unwrap();
+        let change = AgentChange { language: Some(language.to_owned()), ..AgentChange::default() };
+        tenants::change_agent(&mut tx, change).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     /// How many calls the tenant has.

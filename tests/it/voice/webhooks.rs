@@ -109,3 +109,28 @@ async fn a_signed_json_body_needs_its_hash() {
         assert_eq!(request.send().await.unwrap().status().as_u16(), expected, "{query}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_carriers_voice_says_is_in_the_agents_language() {
+    let stage = Stage::with(|config| config.openai.base_url = "http://127.0.0.1:1/v1".parse().unwrap()).await;
+    stage.speak("es").await;
+    let trouble = "<Say language=\"es-MX\">Lo sentimos, en este momento tenemos dificultades técnicas.";
+    let mut carrier = stage.call().await;
+    carrier.until_closed().await;
+    // Of the second call nobody in this process knows how it ended.
+    let elsewhere = fresh_sid();
+    stage.ring(&elsewhere).await;
+    for call in [&carrier.sid, &elsewhere] {
+        let (status, twiml) = stage.webhook("/twilio/after", &stage.fields(call, "in-progress")).await;
+        assert_eq!((status, twiml.contains(trouble)), (200, true), "{twiml}");
+    }
+    let slug = stage.tenant.slug.parse().unwrap();
+    tenants::move_to(&stage.world.app.db, &slug, State::Suspended).await.unwrap();
+    let call = fresh_sid();
+    let mut fields = stage.fields(&call, "ringing");
+    let (_, twiml) = stage.webhook("/twilio/voice", &fields).await;
+    assert!(twiml.contains("<Say language=\"es-MX\">Gracias por llamar. En este momento no"), "{twiml}");
+    fields.insert("To", "+12025550000");
+    let (_, twiml) = stage.webhook("/twilio/voice", &fields).await;
+    assert!(twiml.contains("<Say language=\"en-US\">The number you have dialed is not"), "{twiml}");
+}

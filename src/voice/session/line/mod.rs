@@ -224,9 +224,9 @@ impl Line {
                 ("greeting", say_exactly(request, plan, &plan.greeting))
             }
             (Wish::Goodbye, Ears::Shut { reason, .. }) => {
-                ("goodbye", say_exactly(request, plan, plan.lines.goodbye(*reason)))
+                ("goodbye", say_exactly(request, plan, plan.goodbye(*reason)))
             }
-            (Wish::Nudge, _) => ("nudge", say_exactly(request, plan, &plan.lines.still_there)),
+            (Wish::Nudge, _) => ("nudge", say_exactly(request, plan, plan.nudge())),
             (Wish::Answer | Wish::Greeting | Wish::Goodbye, _) => ("answer", client::answer(request)),
         };
         desk.tell_model(now, "response.create", json!({ "event_id": request, "for": name }), event);
