@@ -15,7 +15,7 @@ use crate::error::{Fault, OrFault as _};
 use crate::graphql::Door;
 use crate::jobs::runner::{Handlers, Runner};
 use crate::providers::openai::text::TextModels;
-use crate::voice::Gateway;
+use crate::voice::{Gateway, Limits};
 use crate::{calls, http, memory, providers, telemetry};
 
 /// Which parts of the service a process runs.
@@ -57,7 +57,7 @@ impl App {
         let http = providers::http::client()?;
         let db = Db::new(&config.database, &config.master_key, clock.clone())?;
         Ok(Self {
-            voice: Gateway::new(&config, &db, &clock, &http)?,
+            voice: Gateway::new(&config, &db, &clock, &http, Limits::STANDARD)?,
             db,
             hub: Hub::default(),
             models: TextModels::new(&config.openai, &http),

@@ -16,7 +16,13 @@ const OUTPUT_TOKENS_MAX: u32 = 1_500;
 const RETENTION_RATIO: f64 = 0.8;
 
 /// The plan of a call that begins at `at`.
-pub(super) fn plan(call_sid: CallSid, context: &CallerContext, at: DateTime<Utc>, transcriber: &str) -> Plan {
+pub(super) fn plan(
+    call_sid: CallSid,
+    context: &CallerContext,
+    at: DateTime<Utc>,
+    transcriber: &str,
+    limits: Limits,
+) -> Plan {
     let agent = &context.agent;
     let tools = tools::offered();
     let known = context.known.as_ref();
@@ -68,7 +74,7 @@ pub(super) fn plan(call_sid: CallSid, context: &CallerContext, at: DateTime<Utc>
             retention_ratio: RETENTION_RATIO,
         },
         language: Language::of(&agent.language),
-        limits: Limits::STANDARD,
+        limits,
     }
 }
 

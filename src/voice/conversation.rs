@@ -124,11 +124,13 @@ impl Admitted {
         let Self { gateway, right, context, call_sid, account, mut slot } = self;
         let inner = &gateway.0;
         let began = inner.clock.monotonic();
-        let plan = briefing::plan(call_sid.clone(), &context, inner.clock.now(), &inner.transcription_model);
+        let (now, transcriber) = (inner.clock.now(), &inner.transcription_model);
+        let plan = briefing::plan(call_sid.clone(), &context, now, transcriber, inner.limits.call);
         let (recorder, writer) = recorder::open(Book {
             db: inner.db.clone(),
             scope: right.scope,
             call: right.call,
+            limits: inner.limits.records,
             stop: inner.stop.clone(),
         });
         let language = plan.language;

@@ -14,7 +14,7 @@ pub mod plan;
 pub mod prompt;
 mod reception;
 pub mod record;
-mod recorder;
+pub mod recorder;
 pub mod session;
 mod tools;
 
@@ -37,10 +37,28 @@ pub use conversation::{Admitted, Refused};
 pub use driver::{Frame, closed_by};
 pub use reception::{Aftermath, Reception};
 
-/// How long calls may take to say goodbye when the process stops.
-const DRAIN_MAX: Duration = Duration::from_secs(25);
-/// How long their records may then still be written.
+/// How long their records may then still be written: longer than an attempt and the patience after it.
 const RECORDS_MAX: Duration = Duration::from_secs(10);
+
+/// What calls may do, and how long what is kept of them may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Within a call.
+    pub call: plan::Limits,
+    /// Of its records.
+    pub records: recorder::Limits,
+    /// How long calls may take to say goodbye when the process stops, and their records to be written in peace.
+    pub drain_max: Duration,
+}
+
+impl Limits {
+    /// What a telephone call with a person needs, with room.
+    pub const STANDARD: Self = Self {
+        call: plan::Limits::STANDARD,
+        records: recorder::Limits::STANDARD,
+        drain_max: Duration::from_secs(25),
+    };
+}
 
 /// The door for calls. Cheap to clone; clones share.
 #[derive(Clone)]
@@ -54,6 +72,7 @@ struct Inner {
     rest: Rest,
     endpoint: Endpoint,
     transcription_model: String,
+    limits: Limits,
     live: Live,
     tasks: TaskTracker,
     drain: CancellationToken,
@@ -62,7 +81,13 @@ struct Inner {
 
 impl Gateway {
     /// Joins what calls need; connects to nothing yet.
-    pub fn new(config: &Config, db: &Db, clock: &Clock, http: &reqwest::Client) -> Result<Self, Fault> {
+    pub fn new(
+        config: &Config,
+        db: &Db,
+        clock: &Clock,
+        http: &reqwest::Client,
+        limits: Limits,
+    ) -> Result<Self, Fault> {
         let twilio = &config.twilio;
         Ok(Self(Arc::new(Inner {
             db: db.clone(),
@@ -75,6 +100,7 @@ impl Gateway {
             rest: Rest::new(twilio.api_url.clone(), http.clone()),
             endpoint: Endpoint::new(&config.openai)?,
             transcription_model: config.openai.transcription_model.clone(),
+            limits,
             live: Live::default(),
             tasks: TaskTracker::new(),
             drain: CancellationToken::new(),
@@ -99,7 +125,7 @@ impl Gateway {
     pub async fn drain(&self) {
         self.0.drain.cancel();
         self.0.tasks.close();
-        if timeout(DRAIN_MAX, self.0.tasks.wait()).await.is_ok() {
+        if timeout(self.0.limits.drain_max, self.0.tasks.wait()).await.is_ok() {
             return;
         }
         self.0.stop.cancel();

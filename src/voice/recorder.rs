@@ -3,9 +3,11 @@
 //! never know what a record means.
 
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::ending::EndReason;
@@ -13,35 +15,58 @@ use super::record::{self, Record};
 use crate::access::TenantScope;
 use crate::calls;
 use crate::db::Db;
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::ids::CallId;
 
-/// How many records may wait on their way from the call to its recorder.
-const QUEUE_MAX: usize = 4_096;
-/// How many records may wait for Postgres.
-const WAITING_MAX: usize = 20_000;
-/// How many records are written at once.
-const BATCH_MAX: usize = 500;
-/// How long a batch is gathered.
-const GATHER: Duration = Duration::from_millis(200);
-/// The first and the longest pause between tries.
-const PAUSE_MIN: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// How long after a call its records are tried to be written.
-const AFTER_CALL_MAX: Duration = Duration::from_mins(10);
-/// How long once the process wants to stop.
-const AFTER_STOP_MAX: Duration = Duration::from_secs(5);
+/// How much may wait for Postgres, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How many records may wait on their way from the call to its recorder.
+    pub queue_max: usize,
+    /// How many records may wait for Postgres.
+    pub waiting_max: usize,
+    /// How many records are gathered before they are written.
+    pub batch_max: usize,
+    /// How long a batch is gathered.
+    pub gather_max: Duration,
+    /// How long Postgres may take to write a batch.
+    pub attempt_max: Duration,
+    /// The first pause between tries.
+    pub pause_min: Duration,
+    /// The longest pause between tries.
+    pub pause_max: Duration,
+    /// How long after a call its records are tried to be written.
+    pub after_call_max: Duration,
+    /// How long once the process wants to stop.
+    pub after_stop_max: Duration,
+}
+
+impl Limits {
+    /// Enough for a database that is restarted or moved.
+    pub const STANDARD: Self = Self {
+        queue_max: 4_096,
+        waiting_max: 20_000,
+        batch_max: 500,
+        gather_max: Duration::from_millis(200),
+        attempt_max: Duration::from_secs(4),
+        pause_min: Duration::from_millis(250),
+        pause_max: Duration::from_secs(10),
+        after_call_max: Duration::from_mins(10),
+        after_stop_max: Duration::from_secs(5),
+    };
+}
 
 /// Where the call puts its records; never waits.
 pub(super) struct Recorder {
     records: mpsc::Sender<Record>,
+    lost: Lost,
 }
 
 impl Recorder {
     /// Takes a record; what does not fit is counted as lost.
     pub(super) fn keep(&self, record: Record) {
         if self.records.try_send(record).is_err() {
-            lost(1);
+            self.lost.add(1);
         }
     }
 }
@@ -51,6 +76,7 @@ pub(super) struct Book {
     pub(super) db: Db,
     pub(super) scope: TenantScope,
     pub(super) call: CallId,
+    pub(super) limits: Limits,
     /// The process wants to stop.
     pub(super) stop: CancellationToken,
 }
@@ -63,12 +89,13 @@ pub(super) struct Writer {
     events: Vec<calls::Event>,
     turns_count: i32,
     events_count: i32,
-    lost: u64,
+    lost: Lost,
 }
 
 /// A recorder for a call.
 pub(super) fn open(book: Book) -> (Recorder, Writer) {
-    let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+    let (sender, receiver) = mpsc::channel(book.limits.queue_max);
+    let lost = Lost::default();
     let writer = Writer {
         book,
         records: receiver,
@@ -76,22 +103,39 @@ pub(super) fn open(book: Book) -> (Recorder, Writer) {
         events: Vec::new(),
         turns_count: 0,
         events_count: 0,
-        lost: 0,
+        lost: lost.clone(),
     };
-    (Recorder { records: sender }, writer)
+    (Recorder { records: sender, lost }, writer)
+}
+
+/// How many records of a call are lost; both halves count.
+#[derive(Clone, Default)]
+struct Lost(Arc<AtomicU64>);
+
+impl Lost {
+    fn add(&self, records: usize) {
+        let records = u64::try_from(records).unwrap_or(u64::MAX);
+        self.0.fetch_add(records, Ordering::Relaxed);
+        metrics::counter!("neurosphere_call_records_lost_total").increment(records);
+    }
+
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Writer {
     /// Writes until the recorder is dropped, and then ends the call, for the reason that `ended` gives by then.
-    pub(super) async fn run(mut self, ended: tokio::sync::oneshot::Receiver<EndReason>) {
-        let mut pause = PAUSE_MIN;
+    pub(super) async fn run(mut self, ended: oneshot::Receiver<EndReason>) {
+        let limits = self.book.limits;
+        let mut pause = limits.pause_min;
         while self.gather().await {
-            match self.write().await {
-                Ok(()) => pause = PAUSE_MIN,
+            match self.write(None).await {
+                Ok(()) => pause = limits.pause_min,
                 Err(error) => {
                     self.complain(&error, pause);
                     self.wait(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
+                    pause = (pause * 2).min(limits.pause_max);
                 }
             }
         }
@@ -102,14 +146,14 @@ impl Writer {
 
     /// Waits for records and gathers what comes close after. False once none will come.
     async fn gather(&mut self) -> bool {
-        if self.turns.is_empty() && self.events.is_empty() {
+        if self.waiting() == 0 {
             match self.records.recv().await {
                 Some(record) => self.note(record),
                 None => return false,
             }
         }
-        let until = Instant::now() + GATHER;
-        while self.turns.len() + self.events.len() < BATCH_MAX {
+        let until = Instant::now() + self.book.limits.gather_max;
+        while self.waiting() < self.book.limits.batch_max {
             match timeout_at(until, self.records.recv()).await {
                 Ok(Some(record)) => self.note(record),
                 Ok(None) => return false,
@@ -127,58 +171,84 @@ impl Writer {
         }
     }
 
-    /// Writes the rest together with the end of the call.
+    /// Writes the rest together with the end of the call, for as long as there is patience; says what is lost.
     async fn conclude(&mut self, reason: &str) {
-        let ended = Instant::now();
-        let mut stopped: Option<Instant> = None;
-        let mut pause = PAUSE_MIN;
-        loop {
-            let Err(error) = self.write_end(reason).await else { break };
-            if self.book.stop.is_cancelled() {
-                stopped.get_or_insert_with(Instant::now);
-            }
-            let too_late = AFTER_CALL_MAX <= ended.elapsed()
-                || stopped.is_some_and(|stopped| AFTER_STOP_MAX <= stopped.elapsed());
-            if too_late {
-                self.lost += (self.turns.len() + self.events.len()) as u64;
-                let (call, code) = (self.book.call, error.code());
-                tracing::error!(%call, reason, code, fault = chain(&error), "the end of a call could not be written");
-                break;
-            }
+        let patience = patience(self.book.limits, self.book.stop.clone());
+        let written = tokio::select! {
+            () = self.end(reason) => true,
+            () = patience => false,
+        };
+        let (call, waiting) = (self.book.call, self.waiting());
+        if !written {
+            self.lost.add(waiting);
+            tracing::error!(%call, reason, "the end of a call could not be written");
+        }
+        let records = self.lost.count();
+        if 0 < records {
+            tracing::error!(%call, records, "records of a call are lost");
+        }
+    }
+
+    /// Tries until it is done. A process that stops is worth one more try at once.
+    async fn end(&mut self, reason: &str) {
+        self.note_loss();
+        let limits = self.book.limits;
+        let mut pause = limits.pause_min;
+        let stop = self.book.stop.clone();
+        while let Err(error) = self.write(Some(reason)).await {
             self.complain(&error, pause);
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
-        if 0 < self.lost {
-            lost(self.lost);
-            tracing::error!(call = %self.book.call, records = self.lost, "records of a call are lost");
+            if stop.is_cancelled() {
+                sleep(pause).await;
+            } else {
+                // Either is a reason to look again.
+                drop(timeout(pause, stop.cancelled()).await);
+            }
+            pause = (pause * 2).min(limits.pause_max);
         }
     }
 
-    async fn write(&mut self) -> Result<(), Error> {
-        let mut session = self.book.db.tenant(&self.book.scope).await?;
-        let mut tx = session.begin().await?;
-        calls::record(&mut tx, self.book.call, &self.turns, &self.events).await?;
-        tx.commit().await?;
+    /// Whoever reads the call's log shall see that it is not whole.
+    fn note_loss(&mut self) {
+        let records = self.lost.count();
+        if records == 0 {
+            return;
+        }
+        self.events_count += 1;
+        self.events.push(calls::Event {
+            sequence: self.events_count,
+            at_ms: self.events.last().map_or(0, |last| last.at_ms),
+            leg: calls::Leg::Gateway,
+            kind: "records.lost".to_owned(),
+            data: json!({ "records": records }),
+        });
+    }
+
+    /// Writes what waits, and the end of the call where there is a reason for it.
+    async fn write(&mut self, ended: Option<&str>) -> Result<(), Error> {
+        let writing = timeout(self.book.limits.attempt_max, self.try_to_write(ended)).await;
+        writing.unwrap_or_else(|_| Err(Fault::new("write the records of a call in time").into()))?;
         self.turns.clear();
         self.events.clear();
         Ok(())
     }
 
-    async fn write_end(&mut self, reason: &str) -> Result<(), Error> {
+    async fn try_to_write(&self, ended: Option<&str>) -> Result<(), Error> {
         let mut session = self.book.db.tenant(&self.book.scope).await?;
         let mut tx = session.begin().await?;
         calls::record(&mut tx, self.book.call, &self.turns, &self.events).await?;
-        calls::end(&mut tx, self.book.call, reason).await?;
-        tx.commit().await?;
-        self.turns.clear();
-        self.events.clear();
-        Ok(())
+        if let Some(reason) = ended {
+            calls::end(&mut tx, self.book.call, reason).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    fn waiting(&self) -> usize {
+        self.turns.len() + self.events.len()
     }
 
     fn note(&mut self, record: Record) {
-        if WAITING_MAX <= self.turns.len() + self.events.len() {
-            self.lost += 1;
+        if self.book.limits.waiting_max <= self.waiting() {
+            self.lost.add(1);
             return;
         }
         match record {
@@ -194,14 +264,22 @@ impl Writer {
     }
 
     fn complain(&self, error: &Error, pause: Duration) {
-        let (call, waiting) = (self.book.call, self.turns.len() + self.events.len());
+        let (call, waiting) = (self.book.call, self.waiting());
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(%call, waiting, pause_ms, fault = chain(error), "records of a call wait for Postgres");
     }
 }
 
-fn lost(records: u64) {
-    metrics::counter!("neurosphere_call_records_lost_total").increment(records);
+/// Ends when nothing more is tried: long after the call, or soon after the process wants to stop.
+async fn patience(limits: Limits, stop: CancellationToken) {
+    let stopped = async {
+        stop.cancelled().await;
+        sleep(limits.after_stop_max).await;
+    };
+    tokio::select! {
+        () = sleep(limits.after_call_max) => {}
+        () = stopped => {}
+    }
 }
 
 fn chain(error: &Error) -> String {

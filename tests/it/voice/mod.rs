@@ -1,5 +1,6 @@
 //! Calls on real sockets: webhooks, streams, troubles on every side, and whole conversations with the stand-in world.
 
+mod records;
 mod stage;
 mod streams;
 mod talks;

@@ -15,6 +15,7 @@ use neurosphere::config::Config;
 use neurosphere::db::page::Page;
 use neurosphere::secret::Secret;
 use neurosphere::tenants::{self, agent::AgentChange};
+use neurosphere::voice::{Gateway, Limits};
 use serde_json::{Value, json};
 use sha1::Sha1;
 use std::collections::BTreeMap;
@@ -49,6 +50,17 @@ impl Stage {
 
     /// A gateway whose configuration is changed last.
     pub(super) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::set(change, |_| {}).await
+    }
+
+    /// A gateway with other limits.
+    pub(super) async fn limited(limit: impl FnOnce(&mut Limits)) -> Self {
+        Self::set(|_| {}, limit).await
+    }
+
+    async fn set(change: impl FnOnce(&mut Config), limit: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::STANDARD;
+        limit(&mut limits);
         let (world, standin) = (World::new().await, Standin::start());
         let tenant = world.tenant().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -60,7 +72,9 @@ impl Stage {
         let postgres = Wire::to(config.database.app_url.reveal()).await;
         config.database.app_url = postgres.url.clone();
         change(&mut config);
-        let running = App::new(config, Clock::system()).unwrap().start_on(listener, Only::Voice).unwrap();
+        let mut app = App::new(config, Clock::system()).unwrap();
+        app.voice = Gateway::new(&app.config, &app.db, &app.clock, &app.http, limits).unwrap();
+        let running = app.start_on(listener, Only::Voice).unwrap();
         Self { world, tenant, standin, running, postgres, public }
     }
 
@@ -229,10 +243,20 @@ pub(super) fn fresh_sid() -> String {
     format!("CA{:032x}", CALLS.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A wire to Postgres that can be cut.
+/// A wire to Postgres that can fail.
 pub(super) struct Wire {
     url: Secret,
-    up: Arc<watch::Sender<bool>>,
+    state: Arc<watch::Sender<Carries>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carries {
+    /// Everything.
+    All,
+    /// Nothing, and both sides can tell.
+    Nothing,
+    /// Nothing, and neither side can tell.
+    Silence,
 }
 
 impl Wire {
@@ -242,32 +266,39 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         url.set_host(Some("127.0.0.1")).unwrap();
         url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
-        let up = Arc::new(watch::Sender::new(true));
-        let power = Arc::clone(&up);
+        let state = Arc::new(watch::Sender::new(Carries::All));
+        let changes = Arc::clone(&state);
         #[expect(clippy::disallowed_methods, reason = "a test's own task ends with its runtime")]
         tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
-                let (target, mut power) = (target.clone(), power.subscribe());
+                let (target, mut state) = (target.clone(), changes.subscribe());
                 tokio::spawn(async move {
                     let carried = async {
                         let mut far = TcpStream::connect(&target).await?;
                         tokio::io::copy_bidirectional(&mut near, &mut far).await
                     };
-                    tokio::select! {
-                        _ = power.wait_for(|up| !up) => {}
-                        _ = carried => {}
+                    let failed = tokio::select! {
+                        failed = state.wait_for(|state| *state != Carries::All) => failed.map(|state| *state),
+                        _ = carried => return,
+                    };
+                    if failed.is_ok_and(|state| state == Carries::Silence) {
+                        state.wait_for(|state| *state != Carries::Silence).await.ok();
                     }
                 });
             }
         });
-        Self { url: Secret::new(String::from(url)), up }
+        Self { url: Secret::new(String::from(url)), state }
+    }
+
+    pub(super) fn set(&self, state: Carries) {
+        self.state.send_replace(state);
     }
 
     pub(super) fn cut(&self) {
-        self.up.send_replace(false);
+        self.set(Carries::Nothing);
     }
 
     pub(super) fn mend(&self) {
-        self.up.send_replace(true);
+        self.set(Carries::All);
     }
 }

@@ -3,7 +3,6 @@
 use super::stage::{Stage, fresh_sid, sign, upgrade};
 use crate::world::AUTH_TOKEN;
 use futures_util::SinkExt as _;
-use neurosphere::calls::Speaker;
 use serde_json::json;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
@@ -81,25 +80,6 @@ async fn a_status_callback_alone_ends_the_call() {
     assert_eq!(stage.ended(&carrier.sid).await.0, "caller_hung_up");
     let (_, twiml) = stage.webhook("/twilio/after", &stage.fields(&carrier.sid, "completed")).await;
     assert!(twiml.ends_with("<Response><Hangup/></Response>"), "{twiml}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_said_while_postgres_is_gone_is_written_when_it_returns() {
-    let stage = Stage::open().await;
-    let mut carrier = stage.call().await;
-    stage.postgres.cut();
-    // The greeting, heard to its end.
-    carrier.until("media").await;
-    let heard_out = tokio::time::timeout(Duration::from_secs(2), carrier.until("never"));
-    assert!(heard_out.await.is_err(), "the call goes on");
-    carrier.send(json!({"event": "stop", "streamSid": "MZ1", "stop": {}})).await;
-    carrier.until_closed().await;
-    stage.postgres.mend();
-    let (reason, turns) = stage.ended(&carrier.sid).await;
-    assert_eq!(reason, "caller_hung_up");
-    assert_eq!(turns.len(), 1, "{turns:?}");
-    assert_eq!(turns[0].speaker, Speaker::Agent);
-    assert!(turns[0].text.contains("This is Barbara with Peterson Family Insurance."), "{turns:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
