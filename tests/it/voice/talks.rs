@@ -104,3 +104,58 @@ async fn who_speaks_on_into_the_greeting_is_yielded_to() {
     let guarded_ms = cleared["at_ms"].as_u64().unwrap() - begun["at_ms"].as_u64().unwrap();
     assert!((1_400..2_000).contains(&guarded_ms), "{guarded_ms} ms after the greeting began");
 }
+
+/// An agent who says goodbye soon, to a caller who would stay; what the stand-in carrier's REST interface does first.
+async fn say_goodbye(fault: Option<Value>) -> (Stage, String, Vec<Value>) {
+    let stage = Stage::limited(|limits| limits.call.call_ms_max = 1_000).await;
+    stage.speak("es").await;
+    if let Some(fault) = fault {
+        let url = format!("{}/twilio/faults", stage.standin.control);
+        let answer = stage.world.app.http.post(url).json(&fault).send().await.unwrap();
+        assert!(answer.status().is_success());
+    }
+    let (call, timeline) = stage.place(json!({"steps": []})).await;
+    (stage, call, timeline)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_goodbye_is_heard_to_its_end_and_the_carrier_told_to_hang_up() {
+    let (stage, call, timeline) = say_goodbye(None).await;
+    let of = |event: &str| timeline.iter().filter(|line| line["event"] == event).collect::<Vec<_>>();
+    let at = |line: &Value| line["at_ms"].as_u64().unwrap();
+    // The carrier ended the call because it was asked to.
+    let [rest] = of("rest")[..] else { panic!("{timeline:?}") };
+    assert_eq!(rest["fields"], json!({"Status": "completed"}));
+    let ended = timeline.last().unwrap();
+    assert_eq!((&ended["event"], &ended["reason"]), (&json!("ended"), &json!("completed_by_rest")));
+    // By then all of the goodbye had been played, in the agent's language.
+    let goodbye =
+        "Lo siento, se acabó el tiempo que tengo para una llamada. Vuelva a llamar cuando quiera. ¡Adiós!";
+    let heard = of("agent")
+        .into_iter()
+        .find(|line| line["text"].as_str().is_some_and(|text| text.ends_with(goodbye)));
+    assert!(heard.expect("the whole goodbye")["to_ms"].as_u64().unwrap() <= at(rest), "{timeline:?}");
+    // The carrier's news of it arrived and changed nothing.
+    let callbacks = of("callback");
+    let completed = callbacks.iter().find(|line| line["of"] == "completed").expect("a callback");
+    assert_eq!(completed["answer"]["status"], 204, "{completed}");
+    assert_eq!(completed["fields"]["CallStatus"], "completed");
+    let (reason, turns) = stage.ended(&call).await;
+    assert_eq!(reason, "call_too_long");
+    let said = said(&turns);
+    let [greeting, last] = said[..] else { panic!("{said:?}") };
+    assert!(
+        greeting.2.ends_with("Le habla Barbara, de Peterson Family Insurance. ¿En qué puedo ayudarle?"),
+        "{said:?}"
+    );
+    assert_eq!(last, (Speaker::Agent, false, goodbye));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_carrier_that_cannot_be_told_to_hang_up_is_when_it_asks() {
+    let fault = json!({"path": "Calls", "times": 1, "fault": {"status": 500}});
+    let (stage, call, timeline) = say_goodbye(Some(fault)).await;
+    let ended = timeline.last().unwrap();
+    assert_eq!((&ended["event"], &ended["reason"]), (&json!("ended"), &json!("hangup_verb")), "{timeline:?}");
+    assert_eq!(stage.ended(&call).await.0, "call_too_long");
+}
