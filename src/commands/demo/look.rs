@@ -3,7 +3,6 @@
 
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::Business;
 
@@ -11,8 +10,6 @@ use super::Business;
 const EVERYTHING: &str = "query Everything { tenant { slug name } callers(first: 5) { nodes { id phone name quickBio callsCount \
 profile memories(first: 20) { nodes { text } } calls(first: 5) { nodes { id state summary { text source } \
 turns(first: 30) { nodes { speaker text } } } } } } }";
-const CONCLUSIONS: &str =
-    "query Conclusions { calls(first: 50) { nodes { state endReason summary { text source } } } }";
 
 /// What the calls added up to.
 #[derive(Default)]
@@ -87,29 +84,6 @@ impl Viewer {
             .json()
             .await
             .map_err(|error| format!("GraphQL: {error}"))
-    }
-
-    /// Waits until every call so far is over and summed up; gives the newest summary.
-    pub(super) async fn conclusion(&self, calls: usize, within: Duration) -> Result<String, String> {
-        let look = async {
-            loop {
-                let seen = self.see(CONCLUSIONS).await?;
-                let nodes =
-                    seen.pointer("/data/calls/nodes").and_then(Value::as_array).cloned().unwrap_or_default();
-                let concluded = |call: &Value| call.pointer("/summary/text").is_some_and(Value::is_string);
-                if !nodes.is_empty() && nodes.iter().all(concluded) {
-                    let newest = nodes.first().cloned().unwrap_or_default();
-                    let text = newest.pointer("/summary/text").and_then(Value::as_str).unwrap_or_default();
-                    let source =
-                        newest.pointer("/summary/source").and_then(Value::as_str).unwrap_or_default();
-                    return Ok(format!("{text} [{source}]"));
-                }
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-        };
-        tokio::time::timeout(within, look)
-            .await
-            .map_err(|_| format!("call {calls} was not summed up in time"))?
     }
 }
 

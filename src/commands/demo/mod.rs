@@ -6,12 +6,13 @@ mod live;
 mod look;
 mod staged;
 mod standin;
+mod telling;
 
 use clap::Args;
 use neurosphere::app::{App, Only, Running};
 use neurosphere::clock::Clock;
 use neurosphere::config::Config;
-use neurosphere::ids::PhoneNumber;
+use neurosphere::ids::{PhoneNumber, TenantId};
 use neurosphere::secret::Secret;
 use neurosphere::{telemetry, tenants};
 use std::collections::HashMap;
@@ -43,6 +44,7 @@ pub(crate) struct Demo {
 
 /// A business of the demo, and how to look at it.
 struct Business {
+    tenant: TenantId,
     slug: &'static str,
     agent: &'static str,
     number: PhoneNumber,
@@ -123,7 +125,7 @@ impl Demo {
         let mut summary = if standin.carrier_is_real() {
             live::calls(running, businesses, self.once).await?
         } else {
-            staged::calls(running, standin, businesses, &viewers, self.record.as_deref()).await?
+            staged::calls(running, standin, businesses, self.record.as_deref()).await?
         };
         let proof = look::proof(&viewers, &mut summary).await?;
         look::urls(running.address, businesses);
@@ -153,7 +155,7 @@ async fn business(
         twilio_auth_token: None,
     };
     let created = create.run(desk).await?;
-    Ok(Business { slug, agent, number, api_key: created.api_key })
+    Ok(Business { tenant: created.tenant.id, slug, agent, number, api_key: created.api_key })
 }
 
 /// The environment, with the stand-ins in place of the providers that are not set.

@@ -1,14 +1,16 @@
-//! The three calls that the stand-in Twilio places, printed as they happen.
+//! The three calls that the stand-in Twilio places, watched from the caller's side.
 
 use futures_util::StreamExt as _;
 use neurosphere::app::Running;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
+use tokio::time::timeout;
 
 use super::Business;
-use super::look::{Summary, Viewer};
+use super::look::Summary;
 use super::standin::{ACCOUNT_SID, AUTH_TOKEN, Standin};
+use super::telling::Telling;
 
 const CALLER: &str = "+19495550199";
 const CALL_MAX: Duration = Duration::from_mins(3);
@@ -19,22 +21,28 @@ const FOLDER: &str = "tests/fixtures/callers";
 pub(super) async fn calls(
     running: &Running,
     standin: &Standin,
-    [peterson, smith]: &[Business; 2],
-    [at_peterson, at_smith]: &[Viewer; 2],
+    businesses: &[Business; 2],
     record: Option<&Path>,
 ) -> Result<Summary, String> {
     let mut summary = Summary::default();
+    let mut telling = Telling::begin(running, businesses);
+    let [peterson, smith] = businesses;
     let scenes = [
-        ("1. a stranger calls Peterson", "stranger", peterson, at_peterson),
-        ("2. the same telephone calls Smith, where nobody knows it", "elsewhere", smith, at_smith),
-        ("3. it calls Peterson again, and is known", "returning", peterson, at_peterson),
+        ("1. a stranger calls Peterson", "stranger", peterson),
+        ("2. the same telephone calls Smith, where nobody knows it", "elsewhere", smith),
+        ("3. it calls Peterson again, and is known", "returning", peterson),
     ];
-    for (title, script, business, viewer) in scenes {
+    for (title, script, business) in scenes {
         println!("\n── {title} ──");
         let scene = Scene { running, standin, business, script, record };
-        scene.play(&mut summary).await?;
-        let concluded = viewer.conclusion(summary.calls, CONCLUDED_MAX).await?;
-        println!("   after the call: {concluded}");
+        let call = scene.place().await?;
+        summary.calls += 1;
+        let (followed, told) = tokio::join!(
+            timeout(CALL_MAX, scene.follow(&call, &mut summary)),
+            timeout(CALL_MAX + CONCLUDED_MAX, telling.calls(1)),
+        );
+        followed.map_err(|_| format!("the call did not end within {} s", CALL_MAX.as_secs()))??;
+        told.map_err(|_| "the call was not summed up in time".to_owned())??;
     }
     Ok(summary)
 }
@@ -48,7 +56,8 @@ struct Scene<'s> {
 }
 
 impl Scene<'_> {
-    async fn play(&self, summary: &mut Summary) -> Result<(), String> {
+    /// Has the stand-in Twilio ring the business; the call's SID.
+    async fn place(&self) -> Result<String, String> {
         let origin = format!("http://{}", self.running.address);
         let mut order = json!({
             "account_sid": ACCOUNT_SID,
@@ -68,21 +77,17 @@ impl Scene<'_> {
         let http = &self.running.app.http;
         let url = format!("{}/calls", self.standin.control);
         let placed: Value = answered(http.post(url).json(&order).send().await).await?;
-        let sid =
-            placed.get("call_sid").and_then(Value::as_str).ok_or("the stand-in Twilio placed no call")?;
-        summary.calls += 1;
-        tokio::time::timeout(CALL_MAX, self.follow(sid, summary))
-            .await
-            .map_err(|_| format!("the call did not end within {} s", CALL_MAX.as_secs()))?
+        let sid = placed.get("call_sid").and_then(Value::as_str);
+        sid.map(str::to_owned).ok_or_else(|| "the stand-in Twilio placed no call".to_owned())
     }
 
-    /// Reads the call's timeline as it grows.
+    /// Reads the call's timeline as it grows: how long the caller waits, and whatever goes wrong.
     async fn follow(&self, sid: &str, summary: &mut Summary) -> Result<(), String> {
         let url = format!("{}/calls/{sid}/events", self.standin.control);
         let asked = self.running.app.http.get(url).timeout(CALL_MAX).send().await;
         let mut chunks = asked.map_err(|error| format!("the stand-in Twilio: {error}"))?.bytes_stream();
         let mut buffer = Vec::new();
-        let mut ear = Ear { agent: self.business.agent, caller_done_ms: None };
+        let mut ear = Ear { caller_done_ms: None };
         while let Some(chunk) = chunks.next().await {
             buffer.extend_from_slice(&chunk.map_err(|error| format!("the stand-in Twilio: {error}"))?);
             while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
@@ -96,46 +101,34 @@ impl Scene<'_> {
     }
 }
 
-/// Prints who said what, and measures how long answers take.
-struct Ear<'e> {
-    agent: &'e str,
+/// Measures how long the caller waits.
+struct Ear {
     caller_done_ms: Option<u64>,
 }
 
-impl Ear<'_> {
+impl Ear {
     fn hear(&mut self, event: &Value, summary: &mut Summary) {
         let number = |name: &str| event.get(name).and_then(Value::as_u64).unwrap_or_default();
-        let text = |name: &str| event.get(name).and_then(Value::as_str);
-        let at = number("at_ms");
-        match text("event").unwrap_or_default() {
-            "document" if text("of") == Some("webhook") => {
+        let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
+        match text("event") {
+            "document" if text("of") == "webhook" => {
                 summary.webhook_ms.push(number("took_ms"));
-                println!("   {at:>6} ms  [webhook answered in {} ms]", number("took_ms"));
+                println!("   [webhook answered in {} ms]", number("took_ms"));
             }
-            "caller" => {
-                self.caller_done_ms = Some(number("to_ms"));
-                say(number("from_ms"), "Caller", text("text"));
-            }
+            "caller" => self.caller_done_ms = Some(number("to_ms")),
             "agent_starts" => {
                 if let Some(done) = self.caller_done_ms.take() {
-                    summary.answer_ms.push(at.saturating_sub(done));
+                    summary.answer_ms.push(number("at_ms").saturating_sub(done));
                 }
             }
-            "agent" => say(number("from_ms"), self.agent, text("text")),
-            "clear" => println!("   {at:>6} ms  [the caller cuts in: the rest is not played]"),
-            "say" => say(at, "Twilio", text("text")),
+            "say" => println!("   [Twilio says: {}]", text("text")),
             "step_failed" | "error" | "warning" => {
                 summary.troubles += 1;
-                println!("   {at:>6} ms  [trouble: {event}]");
+                println!("   [trouble: {event}]");
             }
-            "ended" => println!("   {at:>6} ms  [{}]", text("reason").unwrap_or("over")),
             _ => {}
         }
     }
-}
-
-fn say(at_ms: u64, who: &str, words: Option<&str>) {
-    println!("   {at_ms:>6} ms  {who:<8} {}", words.unwrap_or("(cut off)"));
 }
 
 async fn answered(asked: Result<reqwest::Response, reqwest::Error>) -> Result<Value, String> {
