@@ -5,6 +5,7 @@
 
 mod api;
 mod calls;
+mod demo;
 mod graphql;
 mod graphql_http;
 mod graphql_socket;

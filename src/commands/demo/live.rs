@@ -1,6 +1,7 @@
 //! With a real carrier nobody can place the calls but people: says what to dial, and prints what is said.
 
 use neurosphere::app::Running;
+use url::{Host, Url};
 
 use super::Business;
 use super::look::Summary;
@@ -20,6 +21,9 @@ pub(super) async fn calls(
     println!(
         "\nset the voice webhook of both numbers to {public}twilio/voice and the status callback to {public}twilio/status"
     );
+    if reaches_this_machine_only(public) {
+        println!("PUBLIC_URL names this machine only: set it to an address at which Twilio reaches it");
+    }
     println!("then call {} twice, and {} in between", peterson.number.reveal(), smith.number.reveal());
     let mut summary = Summary::default();
     while summary.calls < CALLS {
@@ -34,4 +38,13 @@ pub(super) async fn calls(
         }
     }
     Ok(summary)
+}
+
+fn reaches_this_machine_only(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_unspecified() || ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_unspecified() || ip.is_loopback(),
+        None => false,
+    }
 }
