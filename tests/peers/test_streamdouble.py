@@ -8,9 +8,9 @@ import pathlib
 import secrets
 
 import pytest
-from conftest import ACCOUNT_SID, FIXTURES, TARGET, Process
+from conftest import ACCOUNT_SID, FIXTURES, TARGET, Process, http_json
 from product import Product, signature_of
-from test_openai_sdk import LONG_ANSWER, STRANGER, spoken
+from test_openai_sdk import CLIENT_EVENT, LONG_ANSWER, STRANGER, spoken
 from test_product_webhooks import accepted, stream_of
 
 streamdouble = pytest.importorskip("streamdouble.session", reason="streamdouble wants Python >= 3.11")
@@ -30,7 +30,9 @@ def product():
         TARGET / "standin", "serve", "--speech", FIXTURES / "speech", "--script", FIXTURES / "scripts" / "insurance.toml",
         "--speaker", "scripts/speech.py",
     )
-    product = Product(json.loads(standin.first_line)["openai"] + "/v1")
+    urls = json.loads(standin.first_line)
+    product = Product(urls["openai"] + "/v1")
+    product.journal = functools.partial(http_json, "GET", urls["control"] + "/openai/journal")
     yield product
     product.stop()
     standin.stop()
@@ -72,6 +74,13 @@ def test_a_conversation_with_an_interruption(product, monkeypatch):
     assert turns[0][0] == "AGENT" and "Barbara" in turns[0][1]
     texts = [memory["text"] for memory in ended["caller"]["memories"]["nodes"]]
     assert any("John Smith" in text for text in texts) and any("Toyota Camry" in text for text in texts)
+    # What the gateway told the model is what OpenAI's own library would have let it say.
+    sent = [line["event"] for line in product.journal()["sessions"][0]["events"] if line["from"] == "client"]
+    for event in sent:
+        CLIENT_EVENT.validate_python(event)
+    kinds = [event["type"] for event in sent]
+    assert kinds.count("session.update") == 2, "settings, then the initiative"
+    assert {"response.create", "conversation.item.create", "conversation.item.truncate"} <= set(kinds)
 
 
 def test_a_caller_who_says_nothing_and_goes(product, monkeypatch):
