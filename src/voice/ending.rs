@@ -23,7 +23,7 @@ pub enum EndReason {
     ModelRefused,
     /// The model did not answer, or did not take what we sent, for too long.
     ModelStalled,
-    /// The model sent what cannot be understood, or more than anybody could listen to.
+    /// The model sent what cannot be understood, or more than anybody could listen to, or would not take part.
     ModelMisbehaved,
     /// The carrier's connection broke without a word.
     CarrierLost,

@@ -173,12 +173,12 @@ impl Writer {
 
     /// Writes the rest together with the end of the call, for as long as there is patience; says what is lost.
     async fn conclude(&mut self, reason: &str) {
+        let (call, waiting) = (self.book.call, self.waiting());
         let patience = patience(self.book.limits, self.book.stop.clone());
         let written = tokio::select! {
             () = self.end(reason) => true,
             () = patience => false,
         };
-        let (call, waiting) = (self.book.call, self.waiting());
         if !written {
             self.lost.add(waiting);
             tracing::error!(%call, reason, "the end of a call could not be written");
