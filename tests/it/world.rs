@@ -210,7 +210,9 @@ async fn remove_leftovers(server: &tokio_postgres::Client) {
         let alive =
             name.split('_').nth(2).is_some_and(|pid| std::path::Path::new("/proc").join(pid).exists());
         if !alive {
-            server.batch_execute(&format!("drop database if exists {name} with (force)")).await.unwrap();
+            // Not `with (force)`: that refuses where a worker of the server's own is at work, which a plain drop ends.
+            server.batch_execute(&disconnected(&name)).await.unwrap();
+            server.batch_execute(&format!("drop database if exists {name}")).await.unwrap();
         }
     }
     let roles = "select rolname::text from pg_roles r where rolname ~ '^tenant_[0-9a-f]{32}$'
