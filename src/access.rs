@@ -3,10 +3,11 @@
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::LazyLock;
 
-use crate::ids::{ApiKeyId, CallId, JobId, TenantId};
+use crate::ids::{ApiKeyId, CallId, JobId, OperatorId, TenantId};
+use crate::tenancy::Tenancy;
 
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
@@ -37,6 +38,10 @@ named! {
         Call = "call",
         /// A queued job.
         Job = "job",
+        /// Somebody of the platform's own team, or at the server's command line. Towards a tenant's data it is nobody.
+        Operator = "operator",
+        /// The platform's own jobs: they make, move and remove tenants, and read none of their data.
+        Keeper = "keeper",
     }
 }
 
@@ -69,6 +74,20 @@ named! {
         CallsConclude = "calls.conclude",
         /// Have work done later.
         JobsEnqueue = "jobs.enqueue",
+        /// List tenants and see their state, numbers and hosts.
+        TenantsRead = "tenants.read",
+        /// Make a tenant.
+        TenantsCreate = "tenants.create",
+        /// Suspend, resume and rename a tenant, and change its plan, limits and numbers.
+        TenantsChange = "tenants.change",
+        /// Close a tenant, and take that back.
+        TenantsClose = "tenants.close",
+        /// Carry out what was decided about a tenant: make its schema, finish, mirror, verify, drop.
+        TenantsKeep = "tenants.keep",
+        /// Read the audit log.
+        AuditRead = "audit.read",
+        /// Make and disable operators and their keys.
+        OperatorsChange = "operators.change",
     }
 }
 
@@ -90,12 +109,12 @@ pub fn may(role: Role, action: Action) -> bool {
 
 /// The whole table, role by action, for people (`policies/access.expected`).
 pub fn printed_table() -> String {
-    let mut text = format!("{:<16}", "");
+    let mut text = format!("{:<18}", "");
     for role in Role::ALL {
         write!(text, "{:<9}", role.name()).ok();
     }
     for action in Action::ALL {
-        write!(text, "\n{:<16}", action.name()).ok();
+        write!(text, "\n{:<18}", action.name()).ok();
         for role in Role::ALL {
             write!(text, "{:<9}", if may(*role, *action) { "yes" } else { "-" }).ok();
         }
@@ -116,28 +135,73 @@ pub enum Actor {
     Call(CallId),
     /// A queued job.
     Job(JobId),
+    /// Somebody of the platform's own team.
+    Operator(OperatorId),
     /// Somebody at the command line of the server.
     CommandLine,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ApiKey(id) => write!(f, "{id}"),
+            Self::Carrier => f.write_str("carrier"),
+            Self::Call(id) => write!(f, "{id}"),
+            Self::Job(id) => write!(f, "{id}"),
+            Self::Operator(id) => write!(f, "{id}"),
+            Self::CommandLine => f.write_str("command line"),
+        }
+    }
 }
 
 /// The right to act within one tenant. Minted in few places, each greppable as `TenantScope::mint`: an API key that was
 /// looked up, a verified webhook and its number, a redeemed stream token, a job's row.
 #[derive(Debug, Clone, Copy)]
 pub struct TenantScope {
-    tenant: TenantId,
+    tenancy: Tenancy,
     actor: Actor,
     role: Role,
 }
 
 impl TenantScope {
     /// Mints a scope; only where a credential, a verified number or a row of the platform proved the tenant.
-    pub fn mint(tenant: TenantId, actor: Actor, role: Role) -> Self {
-        Self { tenant, actor, role }
+    pub fn mint(tenancy: Tenancy, actor: Actor, role: Role) -> Self {
+        Self { tenancy, actor, role }
     }
 
     /// The tenant.
     pub fn tenant(&self) -> TenantId {
-        self.tenant
+        self.tenancy.tenant
+    }
+
+    /// The tenant's place and limits.
+    pub fn tenancy(&self) -> &Tenancy {
+        &self.tenancy
+    }
+
+    /// Who acts.
+    pub fn actor(&self) -> Actor {
+        self.actor
+    }
+
+    /// As what they act.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+}
+
+/// The right to act on the platform: on tenants from outside, never on their data. Minted where an operator's key was
+/// looked up, at the command line, and for the platform's own jobs.
+#[derive(Debug, Clone, Copy)]
+pub struct PlatformScope {
+    actor: Actor,
+    role: Role,
+}
+
+impl PlatformScope {
+    /// Mints a scope; only where a credential, a job's row or the command line proved who acts.
+    pub fn mint(actor: Actor, role: Role) -> Self {
+        Self { actor, role }
     }
 
     /// Who acts.

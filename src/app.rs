@@ -11,12 +11,15 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::db::listen::Hub;
+use crate::db::owner::Owners;
 use crate::error::{Fault, OrFault as _};
 use crate::graphql::Door;
 use crate::jobs::runner::{Handlers, Runner};
+use crate::providers::dns::Dns;
 use crate::providers::openai::text::TextModels;
+use crate::tenancy::ClusterIndex;
 use crate::voice::{Gateway, Limits};
-use crate::{calls, http, memory, providers, telemetry};
+use crate::{calls, http, memory, providers, telemetry, tenants};
 
 /// Which parts of the service a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,10 @@ pub struct App {
     pub models: TextModels,
     /// The client for providers.
     pub http: reqwest::Client,
+    /// Name servers.
+    pub dns: Dns,
+    /// The right to make and remove schemas, where this process has it.
+    pub owners: Option<Owners>,
     /// The door for calls.
     pub voice: Gateway,
 }
@@ -62,16 +69,30 @@ impl App {
             hub: Hub::default(),
             models: TextModels::new(&config.openai, &http),
             http,
+            dns: Dns::new(config.dns_server)?,
+            owners: Owners::of(&config.database)?,
             clock,
             config,
         })
     }
 
-    /// Every kind of job and what runs it.
+    /// What runs the jobs of the control plane's cluster: the tenants' whose schemas it has, and the platform's own.
     pub fn runner(&self) -> Runner {
-        let handlers = Handlers::default();
+        Runner::new(self.db.clone(), self.with_keepers(self.handlers()))
+    }
+
+    /// What runs the jobs of every cluster.
+    fn runners(&self) -> Vec<Runner> {
+        let others =
+            self.db.clusters().map(|(cluster, _)| cluster).filter(|cluster| *cluster != ClusterIndex::MAIN);
+        let others = others.map(|cluster| Runner::on(self.db.clone(), cluster, self.handlers()));
+        std::iter::once(self.runner()).chain(others).collect()
+    }
+
+    /// Every kind of tenants' jobs and what runs it.
+    fn handlers(&self) -> Handlers {
         let (db, models) = (self.db.clone(), self.models.clone());
-        let handlers = handlers.with(memory::jobs::EMBED, move |attempt| {
+        let handlers = Handlers::default().with(memory::jobs::EMBED, move |attempt| {
             let (db, models) = (db.clone(), models.clone());
             async move { memory::jobs::embed(&db, &models, &attempt).await }
         });
@@ -81,11 +102,45 @@ impl App {
             async move { calls::jobs::conclude(&db, &models, &attempt).await }
         });
         let db = self.db.clone();
-        let handlers = handlers.with(calls::jobs::CLOSE, move |attempt| {
+        handlers.with(calls::jobs::CLOSE, move |attempt| {
             let db = db.clone();
             async move { calls::jobs::close(&db, &attempt).await }
+        })
+    }
+
+    /// The platform's own kinds of jobs; those that make and remove schemas only where the owners' URLs are given.
+    fn with_keepers(&self, handlers: Handlers) -> Handlers {
+        let db = self.db.clone();
+        let handlers = handlers.with_keeper(tenants::jobs::MIRROR, move |attempt| {
+            let db = db.clone();
+            async move { tenants::jobs::mirror(&db, &attempt).await }
         });
-        Runner::new(self.db.clone(), handlers)
+        let (db, dns) = (self.db.clone(), self.dns.clone());
+        let handlers = handlers.with_keeper(tenants::jobs::VERIFY_DOMAIN, move |attempt| {
+            let (db, dns) = (db.clone(), dns.clone());
+            async move { tenants::jobs::verify(&db, &dns, &attempt).await }
+        });
+        let db = self.db.clone();
+        let handlers = handlers.with_keeper(calls::jobs::SWEEP_TOKENS, move |_| {
+            let db = db.clone();
+            async move { calls::jobs::sweep_tokens(&db).await }
+        });
+        let Some(owners) = &self.owners else { return handlers };
+        let (db, by) = (self.db.clone(), owners.clone());
+        let handlers = handlers.with_keeper(tenants::jobs::FINISH, move |attempt| {
+            let (db, by) = (db.clone(), by.clone());
+            async move { tenants::jobs::finish(&db, &by, &attempt).await }
+        });
+        let (db, by) = (self.db.clone(), owners.clone());
+        let handlers = handlers.with_keeper(tenants::jobs::REMOVE, move |attempt| {
+            let (db, by) = (db.clone(), by.clone());
+            async move { tenants::jobs::remove(&db, &by, &attempt).await }
+        });
+        let (db, by, wanted) = (self.db.clone(), owners.clone(), self.config.tenants_prepared);
+        handlers.with_keeper(tenants::jobs::FILL_POOLS, move |_| {
+            let (db, by) = (db.clone(), by.clone());
+            async move { tenants::jobs::fill_pools(&db, &by, wanted).await }
+        })
     }
 
     /// Starts the parts that `only` names, on the configured address.
@@ -98,9 +153,20 @@ impl App {
     pub fn start_on(self, listener: TcpListener, only: Only) -> Result<Running, Fault> {
         let address = listener.local_addr().or_fault("read the bound address")?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        tasks.spawn(self.hub.clone().run(self.config.database.clone(), stop.clone()));
+        for cluster in self.config.database.clusters() {
+            let database = self.config.database.clone();
+            tasks.spawn(self.hub.clone().run(database, cluster.clone(), stop.clone()));
+        }
         if matches!(only, Only::Everything | Only::Work) {
-            tasks.spawn(self.runner().run(self.hub.clone(), stop.clone()));
+            let db = self.db.clone();
+            tasks.spawn(async move {
+                if let Err(fault) = resume(&db).await {
+                    tracing::error!(fault = fault.chain(), "what was left half done is not looked after");
+                }
+            });
+            for runner in self.runners() {
+                tasks.spawn(runner.run(self.hub.clone(), stop.clone()));
+            }
         }
         let vitals = http::Vitals { db: self.db.clone(), metrics: telemetry::metrics()? };
         let site = http::site(self.routes(only, &tasks, &stop), vitals);
@@ -125,6 +191,15 @@ impl App {
         }
         routes
     }
+}
+
+/// Has everything looked after that nobody asks for: what an earlier process left half done, and what is swept daily.
+async fn resume(db: &Db) -> Result<(), Fault> {
+    tenants::jobs::resume(db).await?;
+    let mut tx = db.platform().await?;
+    let now = tx.now();
+    calls::jobs::sweep_tokens_at(&mut tx, now).await?;
+    tx.commit().await
 }
 
 /// A service that runs.

@@ -4,11 +4,15 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::{ContextV7, Timestamp, Uuid};
 
 /// Hands out the time and time-ordered ids. Cheap to clone; clones share a manual clock.
 #[derive(Clone, Debug)]
-pub struct Clock(Source);
+pub struct Clock {
+    source: Source,
+    /// Counts the ids of one millisecond, so that their order is the order in which they were asked for.
+    ids: Arc<Mutex<ContextV7>>,
+}
 
 #[derive(Clone, Debug)]
 enum Source {
@@ -19,18 +23,22 @@ enum Source {
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
-        Self(Source::System)
+        Self::reading(Source::System)
     }
 
     /// A clock that moves only by [`Clock::advance`].
     pub fn manual(start: DateTime<Utc>) -> Self {
-        Self(Source::Manual(Arc::new(Mutex::new(start))))
+        Self::reading(Source::Manual(Arc::new(Mutex::new(start))))
+    }
+
+    fn reading(source: Source) -> Self {
+        Self { source, ids: Arc::new(Mutex::new(ContextV7::new().with_additional_precision())) }
     }
 
     /// The current time.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     pub fn now(&self) -> DateTime<Utc> {
-        match &self.0 {
+        match &self.source {
             Source::System => Utc::now(),
             Source::Manual(at) => *at.lock().unwrap_or_else(PoisonError::into_inner),
         }
@@ -38,7 +46,7 @@ impl Clock {
 
     /// Moves a manual clock forward; the system's clock stays as it is.
     pub fn advance(&self, by: TimeDelta) {
-        match &self.0 {
+        match &self.source {
             Source::System => {}
             Source::Manual(at) => *at.lock().unwrap_or_else(PoisonError::into_inner) += by,
         }
@@ -50,10 +58,23 @@ impl Clock {
         Instant::now()
     }
 
-    /// A new `UUIDv7`, ordered by this clock's time.
+    /// A new `UUIDv7`: greater than all that this clock gave before.
     pub fn new_id(&self) -> Uuid {
         let now = self.now();
         let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
-        Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()))
+        Uuid::new_v7(Timestamp::from_unix(&*self.ids, seconds, now.timestamp_subsec_nanos()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_in_the_order_in_which_they_were_asked_for() {
+        for clock in [Clock::system(), Clock::manual(DateTime::from_timestamp(1_800_000_000, 0).unwrap())] {
+            let ids: Vec<_> = (0..10_000).map(|_| clock.new_id()).collect();
+            assert!(ids.is_sorted_by(|one, next| one < next));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Identifiers: one newtype per kind of thing, written `prefix_` + 26 Crockford base-32 digits on the wire and `uuid`
 //! in Postgres; and [`PhoneNumber`], which prints redacted. Must never know where ids come from (`clock`) or go.
 
+use chrono::{DateTime, Utc};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -14,6 +15,12 @@ const DIGITS: usize = 26;
 pub struct BadId {
     /// The kind that was expected.
     pub kind: &'static str,
+}
+
+/// The least id that was made at that moment or after it: ids are ordered by their time.
+pub fn since(moment: DateTime<Utc>) -> Uuid {
+    let millis = u128::try_from(moment.timestamp_millis()).unwrap_or(0);
+    Uuid::from_u128(millis << 80)
 }
 
 fn encode(prefix: &str, id: Uuid, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,6 +111,55 @@ ids! {
     CredentialId = "cred";
     /// A queued job.
     JobId = "job";
+    /// Somebody of the platform's own team.
+    OperatorId = "operator";
+}
+
+/// The name of a Postgres cluster in the registry; the control plane's is `main`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClusterName(Box<str>);
+
+/// Why a text is not a cluster's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a cluster's name has 2 to 30 of a-z and 0-9 and begins with a letter")]
+pub struct BadClusterName;
+
+impl ClusterName {
+    /// The name of the control plane's cluster.
+    pub const MAIN: &'static str = "main";
+
+    /// The cluster of the control plane.
+    pub fn main() -> Self {
+        Self(Self::MAIN.into())
+    }
+
+    /// Whether it is the control plane's.
+    pub fn is_main(&self) -> bool {
+        self.as_str() == Self::MAIN
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ClusterName {
+    type Err = BadClusterName;
+
+    fn from_str(text: &str) -> Result<Self, BadClusterName> {
+        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let good = (2..=30).contains(&text.len())
+            && text.bytes().all(known)
+            && text.starts_with(|c: char| c.is_ascii_lowercase());
+        if good { Ok(Self(text.into())) } else { Err(BadClusterName) }
+    }
+}
+
+impl fmt::Display for ClusterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// A phone number in E.164 form. Prints redacted; [`PhoneNumber::reveal`] gives the digits.

@@ -11,7 +11,8 @@
 //! # A GraphQL mutation, step by step
 //!
 //! `updateCallerProfile` on `peterson.BASE_DOMAIN`: [`http`] checks content type, origin and size, and
-//! [`tenants::holder_of_key`] turns host and bearer key, which must agree, into an [`access::TenantScope`]. The resolver in
+//! [`tenants::reach::holder_of_key`] turns host and bearer key, which must agree, into an [`access::TenantScope`], which
+//! knows the tenant's place and limits ([`tenancy`]). The resolver in
 //! [`graphql`] begins a [`db::tx::TenantTx`] and calls [`callers::patch_profile`], which asks `tx.permit(…)`, locks the
 //! row, merges the patch, has [`templates`] judge the result, and writes it. A refusal comes back as data in the payload;
 //! a [`error::Fault`] is logged once and told as a code with the request's id. The resolver commits, once, at the rim.
@@ -24,7 +25,7 @@
 //! | [`http`], [`graphql`] | transports: decode, call one operation, encode |
 //! | [`voice`] | a live call: a pure machine and a thin shell |
 //! | [`jobs`] | the queue, and the worker that runs it |
-//! | [`templates`] ← [`tenants`] ← [`callers`] ← [`memory`] ← [`calls`] | slices, in the only order in which they may call each other |
+//! | [`audit`] ← [`operators`] ← [`templates`] ← [`tenants`] ← [`callers`] ← [`memory`] ← [`calls`] | slices, in the only order in which they may call each other |
 //! | [`providers`] | Twilio's and OpenAI's wires and clients |
 //! | [`db`] | the only place that speaks to Postgres |
 //! | [`access`], [`clock`], [`config`], [`error`], [`ids`], [`secret`], [`sentences`], [`telemetry`] | what everybody uses |
@@ -43,6 +44,7 @@
 
 pub mod access;
 pub mod app;
+pub mod audit;
 pub mod callers;
 pub mod calls;
 pub mod clock;
@@ -54,11 +56,13 @@ pub mod http;
 pub mod ids;
 pub mod jobs;
 pub mod memory;
+pub mod operators;
 pub mod providers;
 pub mod secret;
 pub mod sentences;
 pub mod telemetry;
 pub mod templates;
+pub mod tenancy;
 pub mod tenants;
 pub mod voice;
 mod words;

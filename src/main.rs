@@ -21,10 +21,16 @@ enum Command {
     /// Run the service: GraphQL API, voice gateway and workers, or one of them
     Serve(commands::serve::Serve),
     /// Set up roles, migrate the control plane and every tenant, publish the built-in templates
-    Migrate,
-    /// Make and list tenants
+    Migrate(commands::migrate::Migrate),
+    /// Make, list, change and close tenants
     #[command(subcommand)]
-    Tenant(commands::tenant::Tenant),
+    Tenant(Box<commands::tenant::Tenant>),
+    /// Add, list and disable the platform's own team
+    #[command(subcommand)]
+    Operator(commands::operator::Operator),
+    /// Print and verify the audit log
+    #[command(subcommand)]
+    Audit(commands::audit::Audit),
     /// List and make industry templates
     #[command(subcommand)]
     Template(commands::template::Template),
@@ -53,8 +59,10 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<ExitCode, String> {
     match command {
         Command::Serve(serve) => serve.run().await,
-        Command::Migrate => commands::migrate::run().await,
+        Command::Migrate(migrate) => migrate.run().await,
         Command::Tenant(tenant) => tenant.run().await,
+        Command::Operator(operator) => operator.run().await,
+        Command::Audit(audit) => audit.run().await,
         Command::Template(template) => template.run().await,
         Command::Schema => {
             print!("{}", neurosphere::graphql::sdl());

@@ -6,7 +6,7 @@ use aes_gcm::{Aes256Gcm, Key};
 use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::error::Fault;
 
@@ -35,6 +35,14 @@ impl fmt::Debug for Secret {
 /// SHA-256 of a token, which is all of it that is stored.
 pub fn digest(token: &str) -> Vec<u8> {
     Sha256::digest(token.as_bytes()).to_vec()
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").ok();
+        text
+    })
 }
 
 /// A fresh token of 256 random bits, as 43 URL-safe characters.

@@ -1,6 +1,7 @@
 //! The jobs after a call: closing one that nobody closed, and concluding it: summary, facts, profile, name. Both are
-//! idempotent by call.
+//! idempotent by call. And the sweeping of stream tokens that nobody can use any more.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::outcome::{self, Answer, Outcome};
@@ -8,10 +9,10 @@ use super::{Call, CallState, Turn, store};
 use crate::access::{Action, TenantScope};
 use crate::callers;
 use crate::db::Db;
-use crate::db::tx::TenantTx;
+use crate::db::tx::{PlatformTx, TenantTx};
 use crate::error::{Error, Fault};
 use crate::ids::CallId;
-use crate::jobs::{Attempt, Failed, Kind, enqueue};
+use crate::jobs::{self, Attempt, Failed, Kind, enqueue};
 use crate::memory::{self, NewMemory, Source};
 use crate::providers::openai::text::{Question, TextModels};
 
@@ -19,6 +20,8 @@ use crate::providers::openai::text::{Question, TextModels};
 pub const CONCLUDE: Kind = Kind { name: "calls.conclude", attempts_max: 6 };
 /// Ends the call that the key names, if neither the gateway nor anybody else did.
 pub const CLOSE: Kind = Kind { name: "calls.close", attempts_max: 12 };
+/// Deletes stream tokens that expired long ago; the key is the day.
+pub const SWEEP_TOKENS: Kind = Kind { name: "calls.sweep_tokens", attempts_max: 5 };
 
 const TURNS_MAX: i64 = 5_000;
 
@@ -39,6 +42,22 @@ pub async fn close(db: &Db, attempt: &Attempt) -> Result<(), Failed> {
     enqueue(&mut tx, &CONCLUDE, &attempt.key).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Runs [`SWEEP_TOKENS`] and has it run again tomorrow.
+pub async fn sweep_tokens(db: &Db) -> Result<(), Failed> {
+    for (cluster, _) in db.clusters() {
+        store::sweep_tokens(db, cluster).await?;
+    }
+    let mut tx = db.platform().await?;
+    let tomorrow = tx.now() + TimeDelta::days(1);
+    sweep_tokens_at(&mut tx, tomorrow).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Has stream tokens swept on the day of that moment, if nobody has asked for it yet.
+pub async fn sweep_tokens_at(tx: &mut PlatformTx, at: DateTime<Utc>) -> Result<(), Fault> {
+    jobs::enqueue_keeper(tx, &SWEEP_TOKENS, &at.date_naive().to_string(), at).await
 }
 
 /// What a conclusion is made from.

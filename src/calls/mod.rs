@@ -21,6 +21,7 @@ use crate::db::tx::TenantTx;
 use crate::error::{Error, Fault};
 use crate::ids::{CallId, CallerId, PhoneNumber};
 use crate::secret::{self, Secret};
+use crate::tenancy::ClusterIndex;
 use crate::tenants::agent::Agent;
 use crate::words::words;
 
@@ -218,13 +219,23 @@ pub struct Arrival {
     pub to: PhoneNumber,
 }
 
-/// A call that was taken in.
+/// What becomes of a call that rings.
 #[derive(Debug)]
-pub struct Arrived {
-    /// The call.
-    pub call: CallId,
-    /// Opens one media stream, once, within [`TOKEN_LIFE`].
-    pub stream_token: Secret,
+pub enum Arrived {
+    /// It was taken in.
+    In {
+        /// The call.
+        call: CallId,
+        /// Opens one media stream, once, within [`TOKEN_LIFE`].
+        stream_token: Secret,
+    },
+    /// Every line that the tenant may have at once is taken; nothing was written.
+    Busy {
+        /// What the tenant wants said, if it said so.
+        message: Option<String>,
+        /// The language of its agent.
+        language: String,
+    },
 }
 
 /// How long a stream token is good.
@@ -240,18 +251,22 @@ pub async fn arrive(tx: &mut TenantTx<'_>, arrival: &Arrival) -> Result<Arrived,
         Some(number) => Some(callers::meet(tx, number).await?),
         None => None,
     };
-    let (call, state) = store::arrive(tx, arrival, caller).await?;
+    let (language, message) = store::lines(tx).await?.ok_or(Error::NotFound("agent"))?;
+    let Some((call, state)) = store::arrive(tx, arrival, caller).await? else {
+        return Ok(Arrived::Busy { message, language });
+    };
     if state != CallState::Ringing {
         return Err(Error::Conflict {
             code: "call_not_ringing",
             message: format!("the call is {} already", state.name()),
         });
     }
-    let stream_token = Secret::new(secret::random_token());
+    // The stream must be looked for where the call's row is.
+    let stream_token = Secret::new(format!("{}.{}", tx.cluster_name()?, secret::random_token()));
     let expires_at = tx.now() + TOKEN_LIFE;
     let digest = secret::digest(stream_token.reveal());
     store::add_token(tx, call, (&digest, &arrival.account_sid), expires_at).await?;
-    Ok(Arrived { call, stream_token })
+    Ok(Arrived::In { call, stream_token })
 }
 
 /// The right to hold a call, which a stream token gives.
@@ -265,29 +280,26 @@ pub struct Redeemed {
 
 /// The carrier account that a token was made for, so that the upgrade's signature can be checked before it is used up.
 pub async fn token_account(db: &Db, token: &Secret) -> Result<Option<String>, Fault> {
-    let mut tx = db.platform().await?;
-    let account = store::peek(&mut tx, &secret::digest(token.reveal())).await?;
-    tx.commit().await?;
-    Ok(account)
+    match token_cluster(db, token) {
+        Some(cluster) => store::peek(db, cluster, &secret::digest(token.reveal())).await,
+        None => Ok(None),
+    }
 }
 
 /// Uses a stream token up. Unknown, used and expired ones are answered alike: with nothing.
 pub async fn redeem(db: &Db, token: &Secret) -> Result<Option<Redeemed>, Fault> {
-    let mut tx = db.platform().await?;
-    let found = store::redeem(&mut tx, &secret::digest(token.reveal())).await?;
-    tx.commit().await?;
-    Ok(found.map(|(tenant, call, _)| {
+    let Some(cluster) = token_cluster(db, token) else { return Ok(None) };
+    let found = store::redeem(db, cluster, &secret::digest(token.reveal())).await?;
+    Ok(found.map(|(tenancy, call)| {
         let call = CallId::from(call);
-        Redeemed { scope: TenantScope::mint(tenant.into(), Actor::Call(call), Role::Call), call }
+        Redeemed { scope: TenantScope::mint(tenancy, Actor::Call(call), Role::Call), call }
     }))
 }
 
-/// Deletes tokens that expired long ago; gives their number.
-pub async fn sweep_tokens(db: &Db) -> Result<u64, Fault> {
-    let mut tx = db.platform().await?;
-    let swept = store::sweep_tokens(&mut tx).await?;
-    tx.commit().await?;
-    Ok(swept)
+/// The cluster that a token names; what was made up names none, or one that does not know it.
+fn token_cluster(db: &Db, token: &Secret) -> Option<ClusterIndex> {
+    let (cluster, _) = token.reveal().split_once('.')?;
+    db.cluster_named(cluster).ok()
 }
 
 /// Everything that the gateway needs to answer a call.

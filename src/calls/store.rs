@@ -1,6 +1,6 @@
 //! The SQL of the calls slice; the statement that opens a call is in `context.sql`.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
@@ -9,28 +9,54 @@ use super::{
 };
 use crate::access::Action;
 use crate::db::page::Page;
-use crate::db::tx::{PlatformTx, Sql, TenantSession, TenantTx};
-use crate::db::{Row, Type};
+use crate::db::tx::{Sql, TenantSession, TenantTx};
+use crate::db::{Db, Row, Type};
 use crate::error::{Error, Fault, OrFault as _};
-use crate::ids::{CallId, CallerId};
+use crate::ids::{self, CallId, CallerId};
+use crate::tenancy::{ClusterIndex, Tenancy, tenancy_columns};
 use crate::tenants::agent::Agent;
 
+/// Calls of one tenant arrive one after the other from here on, so that their number is exact.
+const LINES: Sql = Sql::new("select language, busy_message from {t}.agent_settings for update", &[])
+    .before(4, "select language, null::text from {t}.agent_settings for update");
+/// Open calls are looked for among the ids of the last hours. One that rang for two minutes without a stream counts no
+/// more: nobody reported its end.
 const ARRIVE: Sql = Sql::new(
     "insert into {t}.calls as k (id, call_sid, account_sid, caller_id, from_number, to_number, started_at)
-     values ($1, $2, $3, $4, $5, $6, $7)
+     select $1, $2, $3, $4, $5, $6, $7
+      where exists (select from {t}.calls where call_sid = $2)
+         or (select count(*) from {t}.calls o
+              where $9 < o.id and o.state <> 'ended'
+                and (o.state <> 'ringing' or $7 - interval '2 minutes' < o.started_at)) < $8
      on conflict (call_sid) do update set call_sid = excluded.call_sid
      returning k.id, k.state",
-    &[Type::UUID, Type::TEXT, Type::TEXT, Type::UUID, Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ],
+    &[
+        Type::UUID,
+        Type::TEXT,
+        Type::TEXT,
+        Type::UUID,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TIMESTAMPTZ,
+        Type::INT8,
+        Type::UUID,
+    ],
 );
+/// No call lasts longer; what seems to is a row that nobody closed.
+const CALL_LENGTH_MAX: TimeDelta = TimeDelta::hours(4);
 const ADD_TOKEN: Sql = Sql::new(
     "insert into platform.stream_tokens (token_sha256, tenant_id, call_id, account_sid, expires_at)
      values ($1, $2, $3, $4, $5)",
     &[Type::BYTEA, Type::UUID, Type::UUID, Type::TEXT, Type::TIMESTAMPTZ],
 );
 const REDEEM: Sql = Sql::new(
-    "update platform.stream_tokens s set used_at = $2 from platform.tenants t
-      where s.token_sha256 = $1 and s.used_at is null and $2 < s.expires_at and t.id = s.tenant_id and t.state = 'active'
-     returning s.tenant_id, s.call_id, s.account_sid",
+    concat!(
+        "update platform.stream_tokens s set used_at = $2 from platform.tenancies y
+          where s.token_sha256 = $1 and s.used_at is null and $2 < s.expires_at and y.id = s.tenant_id
+            and y.state = 'active'
+         returning s.call_id, ",
+        tenancy_columns!()
+    ),
     &[Type::BYTEA, Type::TIMESTAMPTZ],
 );
 const PEEK: Sql = Sql::new(
@@ -120,23 +146,38 @@ pub(super) fn notice(tx: &TenantTx<'_>, call: CallId) -> String {
     format!("{} {call}", tx.tenant())
 }
 
-/// Id and state of the call of this SID, new or there already.
+/// The agent's language, and what it says when all lines are taken, if anything; locks the lines.
+pub(super) async fn lines(tx: &mut TenantTx<'_>) -> Result<Option<(String, Option<String>)>, Fault> {
+    Ok(tx.row(&LINES, &[]).await?.map(|row| (row.get(0), row.get(1))))
+}
+
+/// Id and state of the call of this SID, new or there already; none when all lines are taken.
 pub(super) async fn arrive(
     tx: &mut TenantTx<'_>,
     arrival: &Arrival,
     caller: Option<CallerId>,
-) -> Result<(CallId, CallState), Fault> {
+) -> Result<Option<(CallId, CallState)>, Fault> {
     let (id, now) = (tx.new_id(), tx.now());
     let caller = caller.map(CallerId::uuid);
     let from = arrival.from.as_ref().map(crate::ids::PhoneNumber::reveal);
+    let calls_max = i64::from(tx.scope().tenancy().limits.calls_max);
     let row = tx
         .row(
             &ARRIVE,
-            &[&id, &arrival.call_sid, &arrival.account_sid, &caller, &from, &arrival.to.reveal(), &now],
+            &[
+                &id,
+                &arrival.call_sid,
+                &arrival.account_sid,
+                &caller,
+                &from,
+                &arrival.to.reveal(),
+                &now,
+                &calls_max,
+                &ids::since(now - CALL_LENGTH_MAX),
+            ],
         )
-        .await?
-        .ok_or_else(|| Fault::new("take in a call"))?;
-    Ok((row.get::<_, Uuid>(0).into(), CallState::read(row.get(1))?))
+        .await?;
+    row.map(|row| Ok((row.get::<_, Uuid>(0).into(), CallState::read(row.get(1))?))).transpose()
 }
 
 pub(super) async fn add_token(
@@ -150,24 +191,25 @@ pub(super) async fn add_token(
     Ok(())
 }
 
-/// Tenant, call and account of a token that was good until now.
+/// Tenant and call of a token that was good until now.
 pub(super) async fn redeem(
-    tx: &mut PlatformTx,
+    db: &Db,
+    cluster: ClusterIndex,
     digest: &[u8],
-) -> Result<Option<(Uuid, Uuid, String)>, Fault> {
-    let now = tx.now();
-    Ok(tx.row(&REDEEM, &[&digest, &now]).await?.map(|row| (row.get(0), row.get(1), row.get(2))))
+) -> Result<Option<(Tenancy, Uuid)>, Fault> {
+    let rows = db.lookup_at(cluster, &REDEEM, &[&digest, &db.clock().now()]).await?;
+    rows.first().map(|row| Ok((db.tenancy(row, 1)?, row.get(0)))).transpose()
 }
 
 /// The account of a token that is good now, without using it.
-pub(super) async fn peek(tx: &mut PlatformTx, digest: &[u8]) -> Result<Option<String>, Fault> {
-    let now = tx.now();
-    Ok(tx.row(&PEEK, &[&digest, &now]).await?.map(|row| row.get(0)))
+pub(super) async fn peek(db: &Db, cluster: ClusterIndex, digest: &[u8]) -> Result<Option<String>, Fault> {
+    let rows = db.lookup_at(cluster, &PEEK, &[&digest, &db.clock().now()]).await?;
+    Ok(rows.first().map(|row| row.get(0)))
 }
 
-pub(super) async fn sweep_tokens(tx: &mut PlatformTx) -> Result<u64, Fault> {
-    let now = tx.now();
-    tx.run(&SWEEP_TOKENS, &[&now]).await
+/// Deletes tokens that expired long ago.
+pub(super) async fn sweep_tokens(db: &Db, cluster: ClusterIndex) -> Result<(), Fault> {
+    db.lookup_at(cluster, &SWEEP_TOKENS, &[&db.clock().now()]).await.map(drop)
 }
 
 pub(super) async fn open(session: &mut TenantSession, call: CallId) -> Result<Option<CallerContext>, Error> {

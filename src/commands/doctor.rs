@@ -1,10 +1,12 @@
 //! `neurosphere doctor`: what the service needs, each with its state and what to do.
 
 use neurosphere::clock::Clock;
-use neurosphere::config::{Config, Environment};
+use neurosphere::config::{Cluster, Config, Environment};
 use neurosphere::db::Db;
-use neurosphere::db::tenancy::Owner;
-use neurosphere::{providers, tenants};
+use neurosphere::db::blueprint::Blueprint;
+use neurosphere::db::fleet::Fleet;
+use neurosphere::db::owner::{Examination, Owner};
+use neurosphere::providers;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -37,9 +39,11 @@ pub(crate) async fn run() -> Result<ExitCode, String> {
     println!("configuration");
     Findings::good("environment", "every variable can be read");
     public_url(&config, &mut findings);
-    println!("Postgres");
-    owner(&config, &mut findings).await;
-    login(&config, &mut findings).await;
+    for cluster in config.database.clusters() {
+        println!("Postgres, cluster {}", cluster.name);
+        owner(&config, cluster, &mut findings).await;
+        login(&config, cluster, &mut findings).await;
+    }
     println!("providers");
     reach(&config, &mut findings).await;
     match findings.bad {
@@ -71,21 +75,25 @@ fn public_url(config: &Config, findings: &mut Findings) {
     }
 }
 
-async fn owner(config: &Config, findings: &mut Findings) {
-    if config.database.owner_url.is_none() {
+async fn owner(config: &Config, cluster: &Cluster, findings: &mut Findings) {
+    if cluster.owner_url.is_none() {
         Findings::note("owner", "DATABASE_URL is not set: roles and migrations are not checked");
         return;
     }
-    let found = match Owner::connect(&config.database).await {
-        Ok(owner) => owner.examine().await,
-        Err(fault) => Err(fault),
-    };
-    let found = match found {
-        Ok(found) => found,
+    let owner = match Owner::connect(&config.database, cluster).await {
+        Ok(owner) => owner,
         Err(fault) => {
             return findings.bad("owner", &fault.chain(), "is Postgres running, and DATABASE_URL right?");
         }
     };
+    match owner.examine().await {
+        Ok(found) => judge(&found, findings),
+        Err(fault) => return findings.bad("owner", &fault.chain(), "is this the owner of the database?"),
+    }
+    schemas(config, cluster, &owner, findings).await;
+}
+
+fn judge(found: &Examination, findings: &mut Findings) {
     let version = found.server_version;
     if SERVER_VERSION_MIN <= version {
         Findings::good("server", &format!("version {}.{}", version / 10_000, version % 10_000));
@@ -121,25 +129,33 @@ async fn owner(config: &Config, findings: &mut Findings) {
     }
 }
 
-async fn login(config: &Config, findings: &mut Findings) {
-    let tenants = match Db::new(&config.database, &config.master_key, Clock::system()) {
-        Ok(db) => tenants::list(&db).await,
+/// How far the tenants' schemas of a cluster are.
+async fn schemas(config: &Config, cluster: &Cluster, owner: &Owner, findings: &mut Findings) {
+    let pending = match Blueprint::of_this_program() {
+        Ok(blueprint) => Fleet::new(&config.database, cluster, &blueprint).pending(owner).await,
         Err(fault) => Err(fault),
     };
-    match tenants {
-        Ok(tenants) => {
-            let behind =
-                tenants.iter().filter(|t| i64::from(t.schema_version) < i64::from(Owner::tenant_version()));
-            let behind: Vec<_> = behind.map(|tenant| tenant.slug.as_str()).collect();
-            Findings::good("login role", &format!("connects, sees {} tenant(s)", tenants.len()));
-            if !behind.is_empty() {
-                findings.bad(
-                    "tenants",
-                    &format!("behind: {}", behind.join(", ")),
-                    "run: neurosphere migrate",
-                );
-            }
+    match pending {
+        Ok(pending) if pending.is_empty() => Findings::good("tenants", "every schema is up to date"),
+        Ok(pending) => {
+            let names: Vec<_> = pending.iter().take(5).map(|one| one.name.as_str()).collect();
+            let behind = format!("{} schema(s) behind: {} …", pending.len(), names.join(", "));
+            findings.bad("tenants", &behind, "run: neurosphere migrate");
         }
+        Err(fault) => findings.bad("tenants", &fault.chain(), "run: neurosphere migrate"),
+    }
+}
+
+async fn login(config: &Config, cluster: &Cluster, findings: &mut Findings) {
+    let reached = match Db::new(&config.database, &config.master_key, Clock::system()) {
+        Ok(db) => match db.cluster_named(cluster.name.as_str()) {
+            Ok(index) => db.platform_at(index).await.map(drop),
+            Err(fault) => Err(fault),
+        },
+        Err(fault) => Err(fault),
+    };
+    match reached {
+        Ok(()) => Findings::good("login role", "connects, and may become the platform's role"),
         Err(fault) => findings.bad(
             "login role",
             &fault.chain(),

@@ -1,34 +1,53 @@
 //! The subcommands, one file each. They read the environment, call an operation and print what came of it.
 
+pub(crate) mod audit;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod migrate;
+pub(crate) mod operator;
 pub(crate) mod serve;
 pub(crate) mod template;
 pub(crate) mod tenant;
 
+use neurosphere::access::{Actor, PlatformScope, Role};
 use neurosphere::clock::Clock;
 use neurosphere::config::Operations;
 use neurosphere::db::Db;
-use neurosphere::db::tenancy::Owner;
+use neurosphere::db::owner::Owners;
+use neurosphere::db::tx::PlatformTx;
 use neurosphere::error::{Error, Fault};
 use std::fmt::Write as _;
 
-/// What the commands of an operator work with: the owner's connection, and the pool of the login role.
+/// What the commands of an operator work with: the right of whoever is at the server's command line, the owners'
+/// connections, and the pool of the login role.
 pub(crate) struct Desk {
     pub(crate) operations: Operations,
-    pub(crate) owner: Owner,
+    pub(crate) owners: Owners,
     pub(crate) db: Db,
 }
 
 impl Desk {
-    pub(crate) async fn open() -> Result<Self, String> {
+    /// Who is at the command line.
+    pub(crate) const SCOPE: fn() -> PlatformScope =
+        || PlatformScope::mint(Actor::CommandLine, Role::Operator);
+
+    pub(crate) fn open() -> Result<Self, String> {
         let operations = Operations::from_env().map_err(|mistakes| mistakes.to_string())?;
-        let owner = Owner::connect(&operations.database).await.map_err(|fault| {
-            format!("{}\nIs Postgres running? `scripts/setup` starts the local one; DATABASE_URL names any other.", fault.chain())
-        })?;
+        let owners = Owners::of(&operations.database).map_err(told)?;
+        let owners = owners.ok_or("DATABASE_URL is not set: this command needs the owner's connection")?;
         let db = Db::new(&operations.database, &operations.master_key, Clock::system()).map_err(told)?;
-        Ok(Self { operations, owner, db })
+        Ok(Self { operations, owners, db })
+    }
+
+    /// Begins a transaction on the control plane for whoever is at the command line.
+    pub(crate) async fn begin(&self) -> Result<PlatformTx, String> {
+        self.db.operate(&Self::SCOPE()).await.map_err(|fault| {
+            format!(
+                "{}\nIs Postgres running, and migrated? `scripts/setup` starts the local one, `neurosphere migrate` \
+                 prepares it; DATABASE_URL names any other.",
+                fault.chain()
+            )
+        })
     }
 }
 

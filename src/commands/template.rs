@@ -26,7 +26,7 @@ impl Template {
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
         match self {
             Self::List => {
-                let desk = Desk::open().await?;
+                let desk = Desk::open()?;
                 for one in catalog::list(&desk.db).await.map_err(told)? {
                     println!("{:<16} v{:<3} {:>5} tenant(s)  {}", one.key, one.number, one.tenants, one.name);
                 }

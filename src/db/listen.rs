@@ -8,9 +8,10 @@ use tokio::sync::broadcast;
 use tokio_postgres::AsyncMessage;
 use tokio_util::sync::CancellationToken;
 
+use super::failure::OrFailed as _;
 use super::tls;
 use crate::config;
-use crate::error::{Fault, OrFault as _};
+use crate::error::Fault;
 
 /// What a listener hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,15 +49,15 @@ impl Hub {
         self.heard.subscribe()
     }
 
-    /// Listens until stopped, reconnecting whenever the connection breaks.
-    pub async fn run(self, database: config::Database, stop: CancellationToken) {
+    /// Listens to a cluster until stopped, reconnecting whenever the connection breaks.
+    pub async fn run(self, database: config::Database, cluster: config::Cluster, stop: CancellationToken) {
         loop {
             let listened = tokio::select! {
                 () = stop.cancelled() => return,
-                listened = self.listen(&database) => listened,
+                listened = self.listen(&database, &cluster) => listened,
             };
             if let Err(fault) = listened {
-                tracing::warn!(fault = fault.chain(), "not listening for notifications; trying again");
+                tracing::warn!(cluster = %cluster.name, fault = fault.chain(), "not listening for notifications; trying again");
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -65,11 +66,10 @@ impl Hub {
         }
     }
 
-    async fn listen(&self, database: &config::Database) -> Result<(), Fault> {
+    async fn listen(&self, database: &config::Database, cluster: &config::Cluster) -> Result<(), Fault> {
         let connector = tls::connector(database.ca_file.as_deref())?;
-        let (client, mut connection) = tokio_postgres::connect(database.app_url.reveal(), connector)
-            .await
-            .or_fault("connect to listen for notifications")?;
+        let connected = tokio_postgres::connect(cluster.listen_url.reveal(), connector).await;
+        let (client, mut connection) = connected.or_failed("connect to listen for notifications")?;
         let messages = stream::poll_fn(move |context| connection.poll_message(context));
         let hear = messages.for_each(|message| {
             if let Ok(AsyncMessage::Notification(notice)) = message {
@@ -81,7 +81,7 @@ impl Hub {
             future::ready(())
         });
         let ask = async {
-            client.batch_execute(Self::CHANNELS).await.or_fault("listen for notifications")?;
+            client.batch_execute(Self::CHANNELS).await.or_failed("listen for notifications")?;
             self.tell(Heard::Gap);
             future::pending::<Result<(), Fault>>().await
         };

@@ -1,25 +1,34 @@
-//! Postgres: pools, the tenant transaction and the platform transaction, migrations, notifications. The only module
-//! that knows `tokio_postgres` and `deadpool`. Must never know what the statements of the slices mean.
+//! Postgres: clusters and their pools, the tenant transaction and the platform transaction, migrations, notifications.
+//! The only module that knows `tokio_postgres` and `deadpool`. Must never know what the statements of the slices mean.
 //!
 //! Start at [`Db::tenant`] and [`tx::TenantTx`].
 
+pub mod blueprint;
+mod cluster;
+mod failure;
+pub mod fleet;
 pub mod listen;
+mod open;
+pub mod owner;
 pub mod page;
 mod pool;
-pub mod tenancy;
+mod sql;
 mod tls;
 pub mod tx;
 
-use deadpool::managed;
-use std::time::Duration;
+use std::sync::Arc;
+use uuid::Uuid;
 
-use crate::access::TenantScope;
+use crate::access::{PlatformScope, TenantScope};
 use crate::clock::Clock;
 use crate::config;
 use crate::error::{Fault, OrFault as _};
+use crate::ids::ClusterName;
 use crate::secret::MasterKey;
-use pool::{Connections, Pooled};
-use tx::{PlatformTx, TenantSession};
+use crate::tenancy::{ClusterIndex, Limits, Placement, Tenancy};
+use blueprint::Blueprint;
+use cluster::Cluster;
+use tx::{PlatformTx, Sql, TenantSession};
 
 /// A value bound to a statement.
 pub type Param<'a> = &'a (dyn tokio_postgres::types::ToSql + Sync);
@@ -30,68 +39,154 @@ pub type Type = tokio_postgres::types::Type;
 
 /// The door to Postgres. Cheap to clone.
 #[derive(Clone)]
-pub struct Db {
-    pool: managed::Pool<Connections>,
+pub struct Db(Arc<Inner>);
+
+struct Inner {
+    clusters: Vec<Cluster>,
+    schema_version: u16,
     clock: Clock,
     master_key: MasterKey,
 }
 
 impl Db {
-    const WAIT_MAX: Duration = Duration::from_millis(2_500);
-
-    /// Prepares a pool; the first connection is made when it is first needed.
+    /// Prepares the pools; the first connection is made when it is first needed.
     pub fn new(config: &config::Database, master_key: &MasterKey, clock: Clock) -> Result<Self, Fault> {
-        let connections = Connections::new(config)?;
-        let pool = managed::Pool::builder(connections)
-            .max_size(config.pool_max)
-            .wait_timeout(Some(Self::WAIT_MAX))
-            .create_timeout(Some(Self::WAIT_MAX))
-            .recycle_timeout(Some(Self::WAIT_MAX))
-            .runtime(deadpool::Runtime::Tokio1)
-            .build()
-            .or_fault("build the connection pool")?;
-        Ok(Self { pool, clock, master_key: master_key.clone() })
+        let clusters = config.clusters().map(|settings| Cluster::new(config, settings));
+        let clusters = clusters.collect::<Result<_, _>>()?;
+        let schema_version = Blueprint::of_this_program()?.version();
+        Ok(Self(Arc::new(Inner { clusters, schema_version, clock, master_key: master_key.clone() })))
     }
 
-    /// A connection on which transactions of this tenant can be begun; it has no query methods of its own.
+    /// A connection on which transactions of this tenant can be begun, where its schema is; it has no query methods of
+    /// its own.
     pub async fn tenant(&self, scope: &TenantScope) -> Result<TenantSession, Fault> {
-        Ok(TenantSession::new(self.connection().await?, *scope, self.clock.clone()))
+        self.session(scope.tenancy().placement.cluster, scope).await
     }
 
-    /// Begins a transaction on the control plane, for what must be known before the tenant is.
+    /// The same on the control plane's cluster, for the tenant's own rows of the registry. Its schema may be elsewhere.
+    pub async fn registry(&self, scope: &TenantScope) -> Result<TenantSession, Fault> {
+        self.session(ClusterIndex::MAIN, scope).await
+    }
+
+    async fn session(&self, cluster: ClusterIndex, scope: &TenantScope) -> Result<TenantSession, Fault> {
+        let tenancy = scope.tenancy();
+        let connection = self.cluster(cluster)?.tenant(tenancy.placement.login, tenancy.tenant).await?;
+        Ok(TenantSession::new(connection, *scope, self.clone()))
+    }
+
+    /// Begins a transaction on the control plane, for what must be known before the tenant is. It may do nothing that
+    /// asks for authority.
     pub async fn platform(&self) -> Result<PlatformTx, Fault> {
-        PlatformTx::begin(self.connection().await?, self.clock.clone()).await
+        self.platform_at(ClusterIndex::MAIN).await
+    }
+
+    /// The same on what a cluster has of the control plane: the queue, and the tenants whose schemas it has.
+    pub async fn platform_at(&self, cluster: ClusterIndex) -> Result<PlatformTx, Fault> {
+        let tx = PlatformTx::on(self.cluster(cluster)?.control().await?, None, self.clone());
+        tx.begin().await?;
+        Ok(tx)
+    }
+
+    /// Begins a transaction on the control plane on somebody's behalf.
+    pub async fn operate(&self, scope: &PlatformScope) -> Result<PlatformTx, Fault> {
+        let tx =
+            PlatformTx::on(self.cluster(ClusterIndex::MAIN)?.control().await?, Some(*scope), self.clone());
+        tx.begin().await?;
+        Ok(tx)
+    }
+
+    /// Runs one statement on the control plane as a transaction of its own, in one round trip.
+    pub async fn lookup(&self, sql: &Sql, params: &[Param<'_>]) -> Result<Vec<Row>, Fault> {
+        self.lookup_at(ClusterIndex::MAIN, sql, params).await
+    }
+
+    /// The same on what a cluster has of the control plane.
+    pub async fn lookup_at(
+        &self,
+        cluster: ClusterIndex,
+        sql: &Sql,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, Fault> {
+        PlatformTx::on(self.cluster(cluster)?.control().await?, None, self.clone()).single(sql, params).await
+    }
+
+    /// Reads the columns that `tenancy_columns!` lists, which begin at `from`.
+    pub fn tenancy(&self, row: &Row, from: usize) -> Result<Tenancy, Fault> {
+        let figure = |at: usize| u16::try_from(row.get::<_, i32>(from + at)).or_fault("read a tenant's row");
+        Ok(Tenancy {
+            tenant: row.get::<_, Uuid>(from).into(),
+            placement: Placement {
+                cluster: self.cluster_named(row.get(from + 1))?,
+                login: figure(2)?,
+                schema_version: figure(3)?,
+            },
+            limits: Limits {
+                transactions_max: figure(4)?,
+                requests_per_s: figure(5)?,
+                statement_ms_max: u32::try_from(row.get::<_, i32>(from + 6))
+                    .or_fault("read a tenant's row")?,
+                calls_max: figure(7)?,
+                jobs_max: figure(8)?,
+            },
+        })
+    }
+
+    fn cluster(&self, index: ClusterIndex) -> Result<&Cluster, Fault> {
+        let found = self.0.clusters.get(usize::from(index.0));
+        found.ok_or_else(|| Fault::new("reach a cluster: it is not configured in this process"))
+    }
+
+    /// Every cluster, the control plane's first.
+    pub fn clusters(&self) -> impl Iterator<Item = (ClusterIndex, &ClusterName)> {
+        (0..).map(ClusterIndex).zip(self.0.clusters.iter().map(|cluster| &cluster.name))
+    }
+
+    /// The cluster of that name.
+    pub fn cluster_named(&self, name: &str) -> Result<ClusterIndex, Fault> {
+        let found = self.clusters().find(|(_, known)| known.as_str() == name);
+        found.map(|(index, _)| index).ok_or_else(|| {
+            Fault::new(format!("reach cluster {name}: add it to DATABASE_CLUSTERS of this process"))
+        })
+    }
+
+    /// The name of a cluster.
+    pub fn cluster_name(&self, index: ClusterIndex) -> Result<&ClusterName, Fault> {
+        Ok(&self.cluster(index)?.name)
+    }
+
+    /// The version of tenants' schemas that this program is made for; it serves the one before, too.
+    pub fn schema_version(&self) -> u16 {
+        self.0.schema_version
     }
 
     /// Signs and opens the cursors of pages.
     pub fn master_key(&self) -> &MasterKey {
-        &self.master_key
+        &self.0.master_key
     }
 
     /// The clock that transactions read.
     pub fn clock(&self) -> &Clock {
-        &self.clock
+        &self.0.clock
     }
 
     /// Connections now open, and how many of them are idle.
     pub fn connections(&self) -> (usize, usize) {
-        let status = self.pool.status();
-        (status.size, status.available)
+        self.0
+            .clusters
+            .iter()
+            .map(Cluster::connections)
+            .fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
     }
 
     /// Closes every connection; what is in flight fails.
     pub fn close(&self) {
-        self.pool.close();
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that hands out connections")]
-    async fn connection(&self) -> Result<Pooled, Fault> {
-        self.pool.get().await.or_fault("get a connection to Postgres")
+        self.0.clusters.iter().for_each(Cluster::close);
     }
 }
 
 impl std::fmt::Debug for Db {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Db").field("pool", &self.pool.status()).finish_non_exhaustive()
+        let names: Vec<_> = self.clusters().map(|(_, name)| name.as_str()).collect();
+        f.debug_struct("Db").field("clusters", &names).finish_non_exhaustive()
     }
 }

@@ -11,19 +11,22 @@ use tokio_postgres::Statement;
 use uuid::Uuid;
 
 use super::tls;
-use crate::config;
+use crate::config::{self, Pooler};
 use crate::error::{Fault, OrFault as _};
+use crate::secret::Secret;
 
 pub(super) type Pooled = managed::Object<Connections>;
 
 /// Makes and checks connections; `deadpool_postgres` does the connecting.
 pub(super) struct Connections {
     inner: Manager,
+    pooler: Pooler,
 }
 
 /// One connection and what must be known about it.
 pub(super) struct Connection {
     client: ClientWrapper,
+    pooler: Pooler,
     statements: LruCache<StatementKey, Use>,
     tenants: HashSet<Uuid>,
     /// Set from before BEGIN is sent until COMMIT or ROLLBACK was confirmed.
@@ -51,6 +54,14 @@ impl Connection {
         &mut self.statements
     }
 
+    /// Whether what is prepared now is still there in a later transaction.
+    pub(super) fn keeps_statements(&self) -> bool {
+        match self.pooler {
+            Pooler::None => true,
+            Pooler::Transaction => false,
+        }
+    }
+
     pub(super) fn visit(&mut self, tenant: Uuid) {
         self.tenants.insert(tenant);
     }
@@ -60,12 +71,12 @@ impl Connections {
     /// Each tenant that a backend has touched costs it some 0.4 MB of relation cache that only a disconnect frees.
     const TENANTS_MAX: usize = 300;
 
-    pub(super) fn new(database: &config::Database) -> Result<Self, Fault> {
-        let mut url: tokio_postgres::Config =
-            database.app_url.reveal().parse().or_fault("read DATABASE_APP_URL")?;
+    pub(super) fn new(database: &config::Database, login_url: &Secret) -> Result<Self, Fault> {
+        let mut url: tokio_postgres::Config = login_url.reveal().parse().or_fault("read DATABASE_APP_URL")?;
         url.application_name("neurosphere").connect_timeout(Duration::from_secs(2));
         url.keepalives_idle(Duration::from_secs(30)).tcp_user_timeout(Duration::from_secs(10));
-        Ok(Self { inner: Manager::new(url, tls::connector(database.ca_file.as_deref())?) })
+        let inner = Manager::new(url, tls::connector(database.ca_file.as_deref())?);
+        Ok(Self { inner, pooler: database.pooler })
     }
 }
 
@@ -76,6 +87,7 @@ impl managed::Manager for Connections {
     async fn create(&self) -> Result<Connection, tokio_postgres::Error> {
         Ok(Connection {
             client: self.inner.create().await?,
+            pooler: self.pooler,
             statements: LruCache::new(Connection::STATEMENTS_MAX),
             tenants: HashSet::new(),
             in_transaction: false,

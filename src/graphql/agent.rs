@@ -64,6 +64,11 @@ impl Agent {
         self.0.transfer_rules.iter().cloned().map(TransferRule::from).collect()
     }
 
+    /// Said when all lines are taken; absent where a sentence of the platform is said.
+    async fn busy_message(&self) -> Option<&str> {
+        self.0.busy_message.as_deref()
+    }
+
     /// Counts the changes.
     async fn revision(&self) -> i32 {
         self.0.revision
@@ -179,6 +184,8 @@ pub(super) struct UpdateAgentInput {
     vad: Option<TurnDetection>,
     /// The whole list of transfer rules.
     transfer_rules: Option<Vec<TransferRule>>,
+    /// Said when all lines are taken, at most 300 characters; an empty one takes it back.
+    busy_message: Option<String>,
 }
 
 impl From<UpdateAgentInput> for agent::AgentChange {
@@ -198,6 +205,7 @@ impl From<UpdateAgentInput> for agent::AgentChange {
                 silence_duration_ms: vad.silence_duration_ms,
             }),
             transfer_rules: input.transfer_rules.map(|rules| rules.into_iter().map(Into::into).collect()),
+            busy_message: input.busy_message,
         }
     }
 }

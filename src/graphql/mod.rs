@@ -97,6 +97,12 @@ async fn session(ctx: &Context<'_>) -> Result<TenantSession, Problem> {
     Ok(door.db.tenant(scope).await?)
 }
 
+/// The same on the control plane's cluster, for the tenant's own rows of the registry.
+async fn registry(ctx: &Context<'_>) -> Result<TenantSession, Problem> {
+    let (door, scope) = asked(ctx)?;
+    Ok(door.db.registry(scope).await?)
+}
+
 /// The cursors of one of the asking tenant's lists.
 fn cursors<'a>(ctx: &Context<'a>, list: &'static str) -> Result<Cursors<'a>, Problem> {
     let (door, scope) = asked(ctx)?;

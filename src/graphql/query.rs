@@ -8,7 +8,7 @@ use super::caller::Caller;
 use super::page::{Listed, connection, cost};
 use super::problem::{Problem, found, id};
 use super::tenant::Tenant;
-use super::{cursors, session};
+use super::{cursors, registry, session};
 use crate::db::page::Page;
 use crate::ids::{CallId, CallerId};
 use crate::{callers, calls, tenants};
@@ -21,7 +21,7 @@ pub struct Query;
 impl Query {
     /// The business itself.
     async fn tenant(&self, ctx: &Context<'_>) -> Result<Tenant, Problem> {
-        let mut session = session(ctx).await?;
+        let mut session = registry(ctx).await?;
         let mut tx = session.begin().await?;
         let tenant = tenants::own(&mut tx).await?;
         tx.commit().await?;

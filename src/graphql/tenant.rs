@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, Object};
 
 use super::problem::Problem;
-use super::session;
+use super::{registry, session};
 use crate::templates::version::TemplateVersion;
 use crate::{callers, tenants};
 
@@ -39,9 +39,9 @@ impl Tenant {
 
     /// Its telephone numbers in E.164 form.
     async fn numbers(&self, ctx: &Context<'_>) -> Result<Vec<String>, Problem> {
-        let mut session = session(ctx).await?;
+        let mut session = registry(ctx).await?;
         let mut tx = session.begin().await?;
-        let numbers = tenants::numbers(&mut tx).await?;
+        let numbers = tenants::numbers::own(&mut tx).await?;
         tx.commit().await?;
         Ok(numbers)
     }

@@ -141,6 +141,8 @@ async fn incoming(
         Reception::Closed(language) => say(Sentence::Closed, language),
         // Nobody was asked whose call it is: what there is no room for must cost nothing.
         Reception::NoRoom => say(Sentence::NoRoom, Language::English),
+        Reception::Busy { message: Some(said), language } => Twiml::say_and_hang_up(&said, language.tag()),
+        Reception::Busy { message: None, language } => say(Sentence::NoRoom, language),
         Reception::Over => Twiml::hang_up(),
         Reception::Forged => return Err(Rejected::Forged),
     };

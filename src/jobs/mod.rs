@@ -1,5 +1,6 @@
-//! The queue: work that is enqueued with the write that causes it, and done once, later, as the tenant of its row. Owns
-//! the rows and the runner; must never know what a job does.
+//! The queue: work that is enqueued with the write that causes it, and done once, later, as the tenant of its row, or as
+//! the platform's keeper where it belongs to no tenant. Every cluster has a queue of its own. Owns the rows and the runner;
+//! must never know what a job does.
 //!
 //! A job is named by kind and key, so that enqueuing twice is enqueuing once. It may run twice all the same (a crash
 //! after its deed, before its row says so): every job is idempotent by its key.
@@ -7,10 +8,12 @@
 pub mod runner;
 mod store;
 
-use crate::access::{Action, TenantScope};
-use crate::db::tx::TenantTx;
-use crate::error::{Error, Fault};
+use chrono::{DateTime, Utc};
 use std::time::Duration;
+
+use crate::access::{Action, PlatformScope, TenantScope};
+use crate::db::tx::{PlatformTx, TenantTx};
+use crate::error::{Error, Fault};
 
 /// A kind of job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +36,36 @@ pub async fn enqueue_in(tx: &mut TenantTx<'_>, kind: &Kind, key: &str, delay: Du
     Ok(store::add(tx, kind.name, key, delay).await?)
 }
 
-/// One try at a job.
+/// Enqueues work of the platform itself, once per kind and key, to be run from `at` on.
+pub async fn enqueue_keeper(
+    tx: &mut PlatformTx,
+    kind: &Kind,
+    key: &str,
+    at: DateTime<Utc>,
+) -> Result<(), Fault> {
+    store::add_keeper(tx, kind.name, key, at).await
+}
+
+/// The same, and tries again what had failed for good.
+pub async fn revive_keeper(
+    tx: &mut PlatformTx,
+    kind: &Kind,
+    key: &str,
+    at: DateTime<Utc>,
+) -> Result<(), Fault> {
+    store::revive_keeper(tx, kind.name, key, at).await
+}
+
+/// One try at a job of the platform itself.
+#[derive(Debug, Clone)]
+pub struct KeeperAttempt {
+    /// The right to look after tenants, not after their data.
+    pub scope: PlatformScope,
+    /// The job's key.
+    pub key: String,
+}
+
+/// One try at a tenant's job.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// The tenant of the job's row.

@@ -12,37 +12,60 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::store::{self, Claimed};
-use super::{Attempt, Failed, Kind};
-use crate::access::{Actor, Role, TenantScope};
+use super::{Attempt, Failed, KeeperAttempt, Kind};
+use crate::access::{Actor, PlatformScope, Role, TenantScope};
 use crate::db::Db;
 use crate::db::listen::{Heard, Hub};
 use crate::error::Fault;
+use crate::tenancy::ClusterIndex;
 
-type Handler = Arc<dyn Fn(Attempt) -> BoxFuture<'static, Result<(), Failed>> + Send + Sync>;
+type Handler<A> = Arc<dyn Fn(A) -> BoxFuture<'static, Result<(), Failed>> + Send + Sync>;
+
+/// On whose behalf a kind of job runs.
+#[derive(Clone)]
+enum Work {
+    Tenants(Handler<Attempt>),
+    Keepers(Handler<KeeperAttempt>),
+}
 
 /// Which function runs which kind of job.
 #[derive(Default, Clone)]
 pub struct Handlers {
-    by_kind: HashMap<&'static str, (Kind, Handler)>,
+    by_kind: HashMap<&'static str, (Kind, Work)>,
 }
 
 impl Handlers {
-    /// Adds the function that runs a kind of job.
+    /// Adds the function that runs a kind of tenants' jobs.
     #[must_use]
     pub fn with<F, Run>(mut self, kind: Kind, run: F) -> Self
     where
         F: Fn(Attempt) -> Run + Send + Sync + 'static,
         Run: Future<Output = Result<(), Failed>> + Send + 'static,
     {
-        self.by_kind.insert(kind.name, (kind, Arc::new(move |attempt| Box::pin(run(attempt)))));
+        let work = Work::Tenants(Arc::new(move |attempt| Box::pin(run(attempt))));
+        self.by_kind.insert(kind.name, (kind, work));
+        self
+    }
+
+    /// Adds the function that runs a kind of the platform's own jobs.
+    #[must_use]
+    pub fn with_keeper<F, Run>(mut self, kind: Kind, run: F) -> Self
+    where
+        F: Fn(KeeperAttempt) -> Run + Send + Sync + 'static,
+        Run: Future<Output = Result<(), Failed>> + Send + 'static,
+    {
+        let work = Work::Keepers(Arc::new(move |attempt| Box::pin(run(attempt))));
+        self.by_kind.insert(kind.name, (kind, work));
         self
     }
 }
 
-/// Claims and runs jobs. Cheap to clone.
+/// Claims and runs the jobs of one cluster's queue, so that a cluster that is lost keeps nobody else's waiting. Cheap to
+/// clone.
 #[derive(Clone)]
 pub struct Runner {
     db: Db,
+    cluster: ClusterIndex,
     handlers: Handlers,
     slots: Arc<Semaphore>,
 }
@@ -55,9 +78,14 @@ impl Runner {
     const SLEEP_MAX: Duration = Duration::from_secs(5);
     const BACK_OFF_MAX_S: i64 = 600;
 
-    /// A runner of these jobs.
+    /// A runner of these jobs on the control plane's cluster.
     pub fn new(db: Db, handlers: Handlers) -> Self {
-        Self { db, handlers, slots: Arc::new(Semaphore::new(Self::JOBS_AT_ONCE)) }
+        Self::on(db, ClusterIndex::MAIN, handlers)
+    }
+
+    /// A runner of these jobs on a cluster.
+    pub fn on(db: Db, cluster: ClusterIndex, handlers: Handlers) -> Self {
+        Self { db, cluster, handlers, slots: Arc::new(Semaphore::new(Self::JOBS_AT_ONCE)) }
     }
 
     /// Runs jobs until stopped; those under way are finished.
@@ -107,7 +135,7 @@ impl Runner {
     async fn claim(&self) -> Result<Option<(Claimed, tokio::sync::OwnedSemaphorePermit)>, Fault> {
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.map_err(|error| Fault::caused("wait for a place to run a job", error))?;
-        let mut tx = self.db.platform().await?;
+        let mut tx = self.db.platform_at(self.cluster).await?;
         let job = store::claim(&mut tx, &self.kinds(), Self::LEASE).await?;
         tx.commit().await?;
         Ok(job.map(|job| (job, slot)))
@@ -119,7 +147,7 @@ impl Runner {
 
     async fn until_due(&self) -> Duration {
         let due = async {
-            let mut tx = self.db.platform().await?;
+            let mut tx = self.db.platform_at(self.cluster).await?;
             let due = store::next_due(&mut tx, &self.kinds()).await?;
             tx.commit().await?;
             Ok::<_, Fault>(due)
@@ -143,12 +171,25 @@ impl Runner {
     }
 
     async fn attempt(&self, job: &Claimed) -> Result<(), Failed> {
-        let Some((kind, handler)) = self.handlers.by_kind.get(job.kind.as_str()) else {
+        let Some((kind, work)) = self.handlers.by_kind.get(job.kind.as_str()) else {
             return Err(Failed::for_good("no handler for this kind of job"));
         };
-        let scope = TenantScope::mint(job.tenant.into(), Actor::Job(job.id.into()), Role::Job);
-        let last = kind.attempts_max <= job.attempts;
-        let work = handler(Attempt { scope, key: job.key.clone(), last });
+        let actor = Actor::Job(job.id.into());
+        let work = match (work, job.tenancy) {
+            (Work::Tenants(handler), Some(tenancy)) => {
+                let scope = TenantScope::mint(tenancy, actor, Role::Job);
+                let last = kind.attempts_max <= job.attempts;
+                handler(Attempt { scope, key: job.key.clone(), last })
+            }
+            (Work::Keepers(handler), None) => {
+                let scope = PlatformScope::mint(actor, Role::Keeper);
+                handler(KeeperAttempt { scope, key: job.key.clone() })
+            }
+            (Work::Tenants(_), None) => return Err(Failed::for_good("a tenant's work that names no tenant")),
+            (Work::Keepers(_), Some(_)) => {
+                return Err(Failed::for_good("the platform's work in the name of a tenant"));
+            }
+        };
         let renewals = async {
             loop {
                 tokio::time::sleep(Self::RENEW_EVERY).await;
@@ -165,7 +206,7 @@ impl Runner {
     }
 
     async fn renew(&self, job: &Claimed) -> Result<(), Fault> {
-        let mut tx = self.db.platform().await?;
+        let mut tx = self.db.platform_at(self.cluster).await?;
         store::renew(&mut tx, job, Self::LEASE).await?;
         tx.commit().await
     }
@@ -173,7 +214,7 @@ impl Runner {
     async fn settle(&self, job: &Claimed, outcome: Result<(), Failed>) -> Result<(), Fault> {
         let attempts_max =
             self.handlers.by_kind.get(job.kind.as_str()).map_or(1, |(kind, _)| kind.attempts_max);
-        let mut tx = self.db.platform().await?;
+        let mut tx = self.db.platform_at(self.cluster).await?;
         match outcome {
             Ok(()) => store::done(&mut tx, job).await?,
             Err(failed) if failed.for_good || attempts_max <= job.attempts => {

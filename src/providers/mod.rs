@@ -2,6 +2,7 @@
 //! provider adds without notice is ignored, what arithmetic rests on is parsed strictly. Must never know tenants,
 //! callers or what a call is about.
 
+pub mod dns;
 pub mod http;
 pub mod openai;
 pub mod pcmu;

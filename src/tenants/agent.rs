@@ -19,6 +19,7 @@ pub const VOICES: [&str; 10] =
 pub const PLACEHOLDERS: [&str; 4] = ["agent_name", "user_name", "time_greeting", "business_name"];
 
 const GREETING_CHARS_MAX: usize = 500;
+const BUSY_CHARS_MAX: usize = 300;
 const NAME_CHARS_MAX: usize = 80;
 const TRANSFER_RULES_MAX: usize = 50;
 
@@ -43,6 +44,8 @@ pub struct Agent {
     pub vad: Vad,
     /// To whom a caller may be put through.
     pub transfer_rules: Vec<TransferRule>,
+    /// Said when all lines are taken; a sentence of the platform where there is none.
+    pub busy_message: Option<String>,
     /// Counts the changes.
     pub revision: i32,
 }
@@ -105,6 +108,8 @@ pub struct AgentChange {
     pub vad: Option<Vad>,
     /// The whole list.
     pub transfer_rules: Option<Vec<TransferRule>>,
+    /// See [`Agent::busy_message`]; an empty one takes it back.
+    pub busy_message: Option<String>,
 }
 
 impl Agent {
@@ -122,6 +127,7 @@ impl Agent {
             time_zone,
             vad: Vad::default(),
             transfer_rules: Vec::new(),
+            busy_message: None,
             revision: 0,
         }
     }
@@ -161,6 +167,10 @@ impl Agent {
             time_zone,
             vad: change.vad.unwrap_or(self.vad),
             transfer_rules: change.transfer_rules.unwrap_or_else(|| self.transfer_rules.clone()),
+            busy_message: match change.busy_message {
+                None => self.busy_message.clone(),
+                Some(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+            },
             revision: self.revision,
         };
         next.check(&mut violations);
@@ -215,6 +225,9 @@ impl Agent {
                 "may contain {agent_name}, {user_name}, {time_greeting} and {business_name}, and no other braces",
             );
         }
+        let busy = self.busy_message.as_deref().unwrap_or_default();
+        must(busy.chars().count() <= BUSY_CHARS_MAX, "busyMessage", "must have at most 300 characters");
+        must(!busy.contains(char::is_control), "busyMessage", "must not contain control characters");
         must((0.0..=1.0).contains(&self.vad.threshold), "vad.threshold", "must be from 0 to 1");
         must(self.vad.prefix_padding_ms <= 2_000, "vad.prefixPaddingMs", "must be at most 2000");
         must(
@@ -242,7 +255,7 @@ impl Agent {
         json!(self.transfer_rules)
     }
 
-    /// In the order of the columns that the store reads.
+    /// In the order of the ten columns that a call reads too; the busy message is not among them.
     pub(crate) fn from_columns(row: &Row) -> Result<Self, Fault> {
         let doing = "read the agent's settings";
         let sliders = Sliders::from_json(&row.get::<_, Value>(5)).map_err(|_| Fault::new(doing))?;
@@ -256,6 +269,7 @@ impl Agent {
             time_zone: row.get::<_, String>(6).parse().or_fault(doing)?,
             vad: serde_json::from_value(row.get(7)).or_fault(doing)?,
             transfer_rules: serde_json::from_value(row.get(8)).or_fault(doing)?,
+            busy_message: None,
             revision: row.get(9),
         })
     }
@@ -300,6 +314,7 @@ mod tests {
                 number: "911".to_owned(),
                 description: String::new(),
             }]),
+            busy_message: Some("busy ".repeat(61)),
             ..AgentChange::default()
         };
         let paths = refused(change);
@@ -311,6 +326,7 @@ mod tests {
             "voice",
             "language",
             "newCallerGreeting",
+            "busyMessage",
             "vad.threshold",
             "vad.prefixPaddingMs",
             "vad.silenceDurationMs",
@@ -343,5 +359,10 @@ mod tests {
         let next =
             agent.changed(AgentChange { voice: Some("cedar".to_owned()), ..AgentChange::default() }).unwrap();
         assert_eq!(next, Agent { voice: "cedar".to_owned(), ..agent });
+        let busy = |text: &str| AgentChange { busy_message: Some(text.to_owned()), ..AgentChange::default() };
+        let next = next.changed(busy(" All lines are taken. ")).unwrap();
+        assert_eq!(next.busy_message.as_deref(), Some("All lines are taken."));
+        assert_eq!(next.changed(AgentChange::default()).unwrap().busy_message, next.busy_message);
+        assert_eq!(next.changed(busy(" ")).unwrap().busy_message, None, "an empty one takes it back");
     }
 }

@@ -41,8 +41,8 @@ pub enum BadSlug {
     /// The grammar of host labels, a little narrowed.
     #[error("a slug has 3 to 40 of a-z, 0-9 and single hyphens, and begins and ends with a letter or digit")]
     Form,
-    /// Kept for the platform.
-    #[error("this name is reserved")]
+    /// Kept for the platform, or looks like a name that is.
+    #[error("this name is reserved, or looks like one that is")]
     Reserved,
 }
 
@@ -50,6 +50,19 @@ impl Slug {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same for all names that look alike; nobody may have a name that looks like another tenant's.
+    pub fn skeleton(&self) -> String {
+        skeleton(&self.0)
+    }
+
+    /// Names like this one, for somebody who cannot have it.
+    pub fn alternatives(&self) -> Vec<Self> {
+        let name = &self.0;
+        let numbered = (2..=9).map(|n| format!("{name}-{n}"));
+        let others = [format!("{name}-office"), format!("{name}-team"), format!("the-{name}")];
+        others.into_iter().chain(numbered).filter_map(|text| text.parse().ok()).collect()
     }
 }
 
@@ -66,11 +79,25 @@ impl FromStr for Slug {
         if !well_formed {
             return Err(BadSlug::Form);
         }
-        if RESERVED.contains(&text) {
+        if RESERVED.iter().any(|kept| skeleton(kept) == skeleton(text)) {
             return Err(BadSlug::Reserved);
         }
         Ok(Self(text.to_owned()))
     }
+}
+
+/// What is left of a name when everything goes that people overlook: hyphens, 0 for o, 1 for l, rn for m, vv for w.
+fn skeleton(name: &str) -> String {
+    let plain: String = name
+        .chars()
+        .filter(|c| *c != '-')
+        .map(|c| match c {
+            '0' => 'o',
+            '1' => 'l',
+            other => other,
+        })
+        .collect();
+    plain.replace("rn", "m").replace("vv", "w")
 }
 
 impl fmt::Display for Slug {
@@ -92,8 +119,27 @@ mod tests {
         {
             assert_eq!(bad.parse::<Slug>(), Err(BadSlug::Form), "{bad}");
         }
-        for kept in ["admin", "www", "api"] {
-            assert_eq!(kept.parse::<Slug>(), Err(BadSlug::Reserved), "{kept}");
+        for kept in ["admin", "www", "api", "a-pi", "adrnin", "logln"] {
+            let expected = if kept == "logln" { Ok(()) } else { Err(BadSlug::Reserved) };
+            assert_eq!(kept.parse::<Slug>().map(drop), expected, "{kept}: i and l are told apart");
         }
+    }
+
+    #[test]
+    fn names_that_look_alike_have_one_skeleton() {
+        let skeleton = |text: &str| text.parse::<Slug>().unwrap().skeleton();
+        for alike in ["modern-home", "modernhome", "modem-home", "m0dern-h0me"] {
+            assert_eq!(skeleton(alike), "modemhome", "{alike}");
+        }
+        assert_eq!(skeleton("wi11ow"), skeleton("vvillow"));
+        assert_ne!(skeleton("peterson"), skeleton("petersen"));
+    }
+
+    #[test]
+    fn alternatives_are_names_too() {
+        let names: Vec<_> =
+            "peterson".parse::<Slug>().unwrap().alternatives().iter().map(ToString::to_string).collect();
+        assert_eq!(names[..4], ["peterson-office", "peterson-team", "the-peterson", "peterson-2"]);
+        assert!("x".repeat(39).parse::<Slug>().unwrap().alternatives().is_empty());
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 use super::Gateway;
 use super::ending::EndReason;
 use crate::access::{Actor, Role, TenantScope};
-use crate::calls::{self, Arrival};
+use crate::calls::{self, Arrival, Arrived};
 use crate::error::{Error, Fault};
 use crate::ids::PhoneNumber;
 use crate::providers::twilio::rest::Account;
@@ -15,7 +15,7 @@ use crate::providers::twilio::webhook::{IncomingCall, StatusCallback};
 use crate::providers::twilio::{AccountSid, CallSid};
 use crate::secret::Secret;
 use crate::sentences::Language;
-use crate::tenants::{self, State};
+use crate::tenants::{self, State, reach};
 
 /// How long Postgres may take before a caller is told that we have trouble; together with the rest below 3 s.
 const ANSWER_MAX: Duration = Duration::from_millis(2_600);
@@ -39,6 +39,13 @@ pub enum Reception {
     Forged,
     /// Every place is taken, or this process stops.
     NoRoom,
+    /// The business has as many calls as it may have at once.
+    Busy {
+        /// What it wants said, if it said so.
+        message: Option<String>,
+        /// The language of its agent.
+        language: Language,
+    },
     /// The call was connected or ended before.
     Over,
 }
@@ -59,9 +66,7 @@ impl Gateway {
             return Ok(Some(self.0.platform.clone()));
         }
         in_time(async {
-            let mut tx = self.0.db.platform().await?;
-            let found = tenants::carrier_token(&mut tx, self.0.db.master_key(), sid.as_str()).await?;
-            tx.commit().await?;
+            let found = reach::carrier_token(&self.0.db, sid.as_str()).await?;
             Ok(found.map(|(_, auth_token)| Account { sid: sid.clone(), auth_token }))
         })
         .await
@@ -91,10 +96,15 @@ impl Gateway {
         let mut session = self.0.db.tenant(&scope).await?;
         let mut tx = session.begin().await?;
         match calls::arrive(&mut tx, &arrival).await {
-            Ok(arrived) => {
+            Ok(Arrived::In { call, stream_token }) => {
                 tx.commit().await?;
-                tracing::info!(call = %arrived.call, tenant = %scope.tenant(), "a call comes in");
-                Ok(Reception::Connect { token: arrived.stream_token })
+                tracing::info!(%call, tenant = %scope.tenant(), "a call comes in");
+                Ok(Reception::Connect { token: stream_token })
+            }
+            Ok(Arrived::Busy { message, language }) => {
+                metrics::counter!("neurosphere_refused", "limit" => "calls").increment(1);
+                tracing::info!(tenant = %scope.tenant(), "a call is refused: every line of the tenant is taken");
+                Ok(Reception::Busy { message, language: Language::of(&language) })
             }
             Err(Error::Conflict { .. }) => Ok(Reception::Over),
             Err(error) => Err(error),
@@ -181,15 +191,12 @@ impl Gateway {
     }
 
     async fn reach(&self, to: &PhoneNumber, account: &AccountSid) -> Result<Reached, Fault> {
-        let mut tx = self.0.db.platform().await?;
-        let line = tenants::line(&mut tx, to).await?;
-        tx.commit().await?;
-        let Some(line) = line else { return Ok(Reached::Nobody) };
+        let Some(line) = reach::line(&self.0.db, to).await? else { return Ok(Reached::Nobody) };
         let owner = line.account_sid.as_deref().unwrap_or(self.0.platform.sid.as_str());
         if owner != account.as_str() {
             return Ok(Reached::Foreign);
         }
-        let scope = TenantScope::mint(line.tenant, Actor::Carrier, Role::Carrier);
+        let scope = TenantScope::mint(line.tenancy, Actor::Carrier, Role::Carrier);
         Ok(if line.state == State::Active { Reached::Open(scope) } else { Reached::Closed(scope) })
     }
 }

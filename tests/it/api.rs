@@ -5,7 +5,7 @@ use crate::world::{TestTenant, World};
 use futures_util::{SinkExt as _, StreamExt as _};
 use neurosphere::access::Role;
 use neurosphere::app::{Only, Running};
-use neurosphere::calls::{self, Arrival, Speaker, Turn};
+use neurosphere::calls::{self, Arrival, Arrived, Speaker, Turn};
 use neurosphere::ids::{CallId, PhoneNumber};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
@@ -158,7 +158,7 @@ pub(crate) async fn call_from(world: &World, tenant: &TestTenant, number: &str) 
         from: Some(number.parse::<PhoneNumber>().unwrap()),
         to: tenant.number.clone(),
     };
-    let call = calls::arrive(&mut tx, &arrival).await.unwrap().call;
+    let Arrived::In { call, .. } = calls::arrive(&mut tx, &arrival).await.unwrap() else { panic!("busy") };
     tx.commit().await.unwrap();
     drop(session);
     calls::open(&world.app.db, &tenant.scope(Role::Call), call).await.unwrap();

@@ -3,7 +3,7 @@
 
 use crate::standin::Standin;
 use crate::world::{ACCOUNT_SID, TestTenant, World};
-use neurosphere::access::Role;
+use neurosphere::access::{Role, TenantScope};
 use neurosphere::callers;
 use neurosphere::calls::{self, Arrival, Arrived, CallState, Leg, Speaker, SummarySource, Turn};
 use neurosphere::db::page::Page;
@@ -11,6 +11,9 @@ use neurosphere::error::Error;
 use neurosphere::ids::{CallId, PhoneNumber};
 use neurosphere::memory;
 use neurosphere::secret::Secret;
+use neurosphere::tenants::agent::AgentChange;
+use neurosphere::tenants::life::{self, Exceptions, Terms};
+use neurosphere::tenants::{self, reach};
 use serde_json::json;
 
 const PAGE: Page = Page { first: 50, after: None };
@@ -25,10 +28,24 @@ fn arrival(tenant: &TestTenant, call_sid: &str) -> Arrival {
     }
 }
 
-async fn arrive(world: &World, tenant: &TestTenant, call_sid: &str) -> Result<Arrived, Error> {
-    let mut session = world.app.db.tenant(&tenant.scope(Role::Carrier)).await.unwrap();
+/// A call that was taken in.
+#[derive(Debug)]
+struct TakenIn {
+    call: CallId,
+    stream_token: Secret,
+}
+
+async fn arrive(world: &World, tenant: &TestTenant, call_sid: &str) -> Result<TakenIn, Error> {
+    match ring(world, &tenant.scope(Role::Carrier), &arrival(tenant, call_sid)).await? {
+        Arrived::In { call, stream_token } => Ok(TakenIn { call, stream_token }),
+        busy @ Arrived::Busy { .. } => panic!("{busy:?}"),
+    }
+}
+
+async fn ring(world: &World, scope: &TenantScope, arrival: &Arrival) -> Result<Arrived, Error> {
+    let mut session = world.app.db.tenant(scope).await.unwrap();
     let mut tx = session.begin().await.unwrap();
-    let arrived = calls::arrive(&mut tx, &arrival(tenant, call_sid)).await?;
+    let arrived = calls::arrive(&mut tx, arrival).await?;
     tx.commit().await.unwrap();
     Ok(arrived)
 }
@@ -226,4 +243,52 @@ async fn a_call_that_nobody_ended_is_closed_after_the_carriers_report() {
     assert_eq!((found.state, found.end_reason.as_deref()), (CallState::Ended, Some("no_stream")));
     let summary = calls::summaries(&mut tx, &[arrived.call]).await.unwrap().pop().unwrap();
     assert_eq!(summary.text, "The caller said nothing that could be understood.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_has_so_many_calls_at_once_and_no_more() {
+    let world = World::with(&[("DATABASE_POOL_MAX", "16".to_owned())]).await;
+    let (tenant, other) = (world.tenant().await, world.tenant().await);
+    let exceptions = Exceptions { calls_max: Some(2), ..Exceptions::default() };
+    let terms = Terms { plan: "standard".to_owned(), exceptions, canary: false };
+    world.operate(async |tx| life::set_terms(tx, tenant.id, &terms, "a small line").await).await.unwrap();
+    let line = reach::line(&world.app.db, &tenant.number).await.unwrap().unwrap();
+    let scope = TenantScope::mint(line.tenancy, tenant.scope(Role::Carrier).actor(), Role::Carrier);
+    let rings = (0..6).map(|n| {
+        let (world, scope) = (&world, &scope);
+        let arrival = arrival(&tenant, &format!("CA{n}"));
+        async move { ring(world, scope, &arrival).await.unwrap() }
+    });
+    let arrived = futures_util::future::join_all(rings).await;
+    let taken_in = arrived.iter().filter(|one| matches!(one, Arrived::In { .. })).count();
+    assert_eq!(taken_in, 2, "{arrived:?}");
+    arrive(&world, &other, "CA0").await.expect("nobody else notices");
+
+    let ended = arrived.iter().find_map(|one| match one {
+        Arrived::In { call, .. } => Some(*call),
+        Arrived::Busy { .. } => None,
+    });
+    let mut session = world.app.db.tenant(&tenant.scope(Role::Call)).await.unwrap();
+    let mut tx = session.begin().await.unwrap();
+    calls::end(&mut tx, ended.unwrap(), "caller_hung_up").await.unwrap();
+    tx.commit().await.unwrap();
+    drop(session);
+    let next = ring(&world, &scope, &arrival(&tenant, "CA7")).await.unwrap();
+    assert!(matches!(next, Arrived::In { .. }), "a line is free again");
+    let change = AgentChange { busy_message: Some("Please call back.".to_owned()), ..AgentChange::default() };
+    let mut session = world.app.db.tenant(&tenant.scope(Role::Owner)).await.unwrap();
+    let mut tx = session.begin().await.unwrap();
+    tenants::change_agent(&mut tx, change).await.unwrap();
+    tx.commit().await.unwrap();
+    drop(session);
+    let busy = ring(&world, &scope, &arrival(&tenant, "CA8")).await.unwrap();
+    assert!(
+        matches!(&busy, Arrived::Busy { message, .. } if message.as_deref() == Some("Please call back.")),
+        "{busy:?}"
+    );
+    let retried = ring(&world, &scope, &arrival(&tenant, "CA7")).await.unwrap();
+    assert!(
+        matches!(retried, Arrived::In { .. }),
+        "a call that was taken in is not refused when the carrier repeats itself"
+    );
 }

@@ -26,7 +26,7 @@ impl Demo {
     /// With real providers, as far as it can tell, and a database of its own.
     async fn start(world: &World, standin: &Standin, numbers: &[PhoneNumber; 2]) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let database = world.app.config.database.owner_url.as_ref().unwrap();
+        let database = world.app.config.database.main.owner_url.as_ref().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_neurosphere"));
         command.args(["demo", "--once", "--listen", &free.to_string(), "--numbers"]);
         command.args(numbers.each_ref().map(PhoneNumber::reveal));

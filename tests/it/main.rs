@@ -4,8 +4,11 @@
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod api;
+mod audit;
 mod calls;
+mod clusters;
 mod demo;
+mod fleet;
 mod graphql;
 mod graphql_http;
 mod graphql_socket;
@@ -14,7 +17,9 @@ mod jobs;
 mod memory;
 mod pooler;
 mod standin;
+mod statements;
 mod tenants;
 mod tls;
 mod voice;
+mod wire;
 mod world;

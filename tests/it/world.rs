@@ -2,16 +2,22 @@
 //! tenants, and direct connections for proving what the application cannot be asked. What an earlier, dead run left
 //! behind is removed first.
 
+use crate::wire::Wire;
 use chrono_tz::Tz;
-use neurosphere::access::{Actor, Role, TenantScope};
+use neurosphere::access::{Actor, PlatformScope, Role, TenantScope};
 use neurosphere::app::App;
 use neurosphere::clock::Clock;
 use neurosphere::config::Config;
-use neurosphere::db::tenancy::Owner;
-use neurosphere::ids::{PhoneNumber, TenantId};
+use neurosphere::db::blueprint::Blueprint;
+use neurosphere::db::owner::Owners;
+use neurosphere::db::tx::PlatformTx;
+use neurosphere::error::Error;
+use neurosphere::ids::{ClusterName, PhoneNumber, TenantId};
 use neurosphere::secret::Secret;
 use neurosphere::templates;
-use neurosphere::tenants::{self, NewTenant};
+use neurosphere::tenancy::Tenancy;
+use neurosphere::tenants::birth::{self, Created, NewTenant};
+use neurosphere::tenants::{mirror, reach};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::OnceCell;
@@ -34,6 +40,7 @@ pub(crate) struct World {
 /// A tenant of this test alone.
 pub(crate) struct TestTenant {
     pub(crate) id: TenantId,
+    pub(crate) tenancy: Tenancy,
     pub(crate) slug: String,
     pub(crate) number: PhoneNumber,
     pub(crate) api_key: Secret,
@@ -53,7 +60,8 @@ pub(crate) fn config(overrides: &[(&str, String)]) -> Config {
         ("ENVIRONMENT", "development"),
         ("LISTEN_ADDR", "127.0.0.1:0"),
         ("PUBLIC_URL", "http://127.0.0.1:1"),
-        ("DATABASE_POOL_MAX", "4"),
+        ("DATABASE_POOL_MAX", "8"),
+        ("TENANTS_PREPARED", "0"),
         ("TWILIO_ACCOUNT_SID", ACCOUNT_SID),
         ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
         ("TWILIO_API_URL", "http://127.0.0.1:1"),
@@ -89,8 +97,53 @@ impl World {
         Self { app: App::new(config(&overrides), Clock::system()).unwrap() }
     }
 
-    pub(crate) async fn owner(&self) -> Owner {
-        Owner::connect(&self.app.config.database).await.unwrap()
+    pub(crate) fn owners(&self) -> &Owners {
+        self.app.owners.as_ref().unwrap()
+    }
+
+    /// An application whose second cluster, `west`, is another Postgres server, and the wire to it.
+    pub(crate) async fn of_two_clusters() -> (Self, Wire) {
+        let server = url_of_second_server();
+        let count = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let database = format!("neurosphere_world_{}_{count}", std::process::id());
+        let direct = connect(&server).await;
+        direct.batch_execute("select pg_advisory_lock(20785, 2)").await.unwrap();
+        remove_leftovers(&direct).await;
+        direct.batch_execute(&format!("create database {database}")).await.unwrap();
+        let wire = Wire::to(&named(&server, &database)).await;
+        let west = [
+            ("DATABASE_CLUSTERS", "west".to_owned()),
+            ("DATABASE_URL_WEST", wire.url.reveal().to_owned()),
+            ("DATABASE_POOL_MAX", "16".to_owned()),
+        ];
+        let world = Self::with(&west).await;
+        let name = "west".parse().unwrap();
+        world.owners().connect(&name).await.unwrap().migrate_platform().await.unwrap();
+        direct.batch_execute("select pg_advisory_unlock(20785, 2)").await.unwrap();
+        let west = world.app.db.cluster_named("west").unwrap();
+        mirror::reference(&world.app.db, west).await.unwrap();
+        (world, wire)
+    }
+
+    /// Does something to the control plane as whoever is at the command line.
+    pub(crate) async fn operate<T>(
+        &self,
+        deed: impl AsyncFnOnce(&mut PlatformTx) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut tx = self.app.db.operate(&operator()).await.unwrap();
+        let done = deed(&mut tx).await?;
+        tx.commit().await.unwrap();
+        Ok(done)
+    }
+
+    /// A fresh business whose data is in that cluster.
+    pub(crate) async fn tenant_in(&self, cluster: &str) -> TestTenant {
+        let new = NewTenant {
+            cluster: cluster.parse().unwrap(),
+            number: Some(fresh_number()),
+            ..self.new_tenant().await
+        };
+        self.made(new).await
     }
 
     /// A fresh insurance business.
@@ -99,41 +152,88 @@ impl World {
     }
 
     pub(crate) async fn tenant_named(&self, name: &str, agent: &str) -> TestTenant {
-        let slug = format!("t-{}", uuid::Uuid::new_v4().simple());
-        let number = fresh_number();
         let new = NewTenant {
-            slug: slug.parse().unwrap(),
             name: name.to_owned(),
             agent_name: agent.to_owned(),
+            number: Some(fresh_number()),
+            ..self.new_tenant().await
+        };
+        self.made(new).await
+    }
+
+    async fn made(&self, new: NewTenant) -> TestTenant {
+        let (slug, number) = (new.slug.to_string(), new.number.clone().unwrap());
+        let created = self.create(new).await;
+        // What follows a birth is over, so that a test finds its own jobs alone.
+        self.app.runner().run_due().await.unwrap();
+        let tenancy = reach::tenancy(&self.app.db, created.tenant.id).await.unwrap().unwrap();
+        TestTenant { id: created.tenant.id, tenancy, slug, number, api_key: created.api_key.unwrap() }
+    }
+
+    /// A tenant whose schema is as the version before this program's left it: the last migration is taken back.
+    pub(crate) async fn tenant_behind(&self) -> TestTenant {
+        let tenant = self.tenant_named("Behind the times", "Alex").await;
+        let blueprint = Blueprint::of_this_program().unwrap();
+        let before = blueprint.version() - 1;
+        let back = format!(
+            "begin; alter table {schema}.agent_settings drop column busy_message;
+             set local role neurosphere_platform;
+             update platform.schema_ledger set version = {before}, checksum = '{checksum}' where tenant_id = '{id}';
+             update platform.tenants set schema_version = {before} where id = '{id}'; commit",
+            schema = tenant.schema(),
+            checksum = blueprint.checksum(before).unwrap(),
+            id = tenant.id.uuid()
+        );
+        self.as_owner().await.batch_execute(&back).await.unwrap();
+        let tenancy = reach::tenancy(&self.app.db, tenant.id).await.unwrap().unwrap();
+        assert_eq!(tenancy.placement.schema_version, before);
+        TestTenant { tenancy, ..tenant }
+    }
+
+    /// What a tenant of this test is asked to be, under a name that nobody has.
+    pub(crate) async fn new_tenant(&self) -> NewTenant {
+        NewTenant {
+            slug: format!("t-{}", uuid::Uuid::new_v4().simple()).parse().unwrap(),
+            name: "A business".to_owned(),
+            agent_name: "Alex".to_owned(),
             time_zone: Tz::America__Los_Angeles,
             template_version: templates::catalog::latest(&self.app.db, "insurance").await.unwrap(),
-            number: Some(number.clone()),
+            plan: "standard".to_owned(),
+            cluster: ClusterName::main(),
+            number: None,
             account: None,
-        };
-        let created = tenants::create(&self.app.db, &mut self.owner().await, new).await.unwrap();
-        TestTenant { id: created.tenant.id, slug, number, api_key: created.api_key }
+        }
+    }
+
+    pub(crate) async fn create(&self, new: NewTenant) -> Created {
+        birth::create(&self.app.db, Some(self.owners()), &operator(), new, None).await.unwrap()
     }
 
     /// A direct connection as the owner of the database.
     pub(crate) async fn as_owner(&self) -> tokio_postgres::Client {
-        connect(self.app.config.database.owner_url.as_ref().unwrap().reveal()).await
+        connect(self.app.config.database.main.owner_url.as_ref().unwrap().reveal()).await
     }
 
     /// A direct connection as the login role, as a leak in the application would have it.
     pub(crate) async fn as_login(&self) -> tokio_postgres::Client {
-        connect(self.app.config.database.app_url.reveal()).await
+        connect(self.app.config.database.main.app_url.reveal()).await
     }
 }
 
 impl TestTenant {
     pub(crate) fn scope(&self, role: Role) -> TenantScope {
-        TenantScope::mint(self.id, Actor::CommandLine, role)
+        TenantScope::mint(self.tenancy, Actor::CommandLine, role)
     }
 
     /// Schema and role.
     pub(crate) fn schema(&self) -> String {
         format!("tenant_{}", self.id.uuid().simple())
     }
+}
+
+/// Whoever is at the command line.
+pub(crate) fn operator() -> PlatformScope {
+    PlatformScope::mint(Actor::CommandLine, Role::Operator)
 }
 
 /// A number that no other test has, in this run or another.
@@ -145,6 +245,11 @@ pub(crate) fn fresh_number() -> PhoneNumber {
 
 fn url_of_environment() -> String {
     environment("DATABASE_URL").expect("DATABASE_URL is not set: run scripts/test")
+}
+
+/// Another server than that of the environment; where none is given, another database of the same server.
+fn url_of_second_server() -> String {
+    environment("SECOND_DATABASE_URL").unwrap_or_else(url_of_environment)
 }
 
 fn named(url: &str, database: &str) -> String {
@@ -166,8 +271,8 @@ async fn migrated_template() -> String {
         server.batch_execute(&format!("create database {unfinished}")).await.unwrap();
         let config = config(&[("DATABASE_URL", named(&url_of_environment(), &unfinished))]);
         let app = App::new(config, Clock::system()).unwrap();
-        let mut owner = Owner::connect(&app.config.database).await.unwrap();
-        owner.migrate_platform(&app.config.database.app_password).await.unwrap();
+        let mut owner = app.owners.as_ref().unwrap().connect(&ClusterName::main()).await.unwrap();
+        owner.migrate_platform().await.unwrap();
         templates::catalog::publish_built_in(&app.db).await.unwrap();
         drop(owner);
         app.db.close();
@@ -215,7 +320,9 @@ async fn remove_leftovers(server: &tokio_postgres::Client) {
             server.batch_execute(&format!("drop database if exists {name}")).await.unwrap();
         }
     }
+    // Ids begin with their time. A tenant of another cluster that somebody tests now has a role here, and nothing else.
     let roles = "select rolname::text from pg_roles r where rolname ~ '^tenant_[0-9a-f]{32}$'
+                    and substr(rolname, 8, 12) < lpad(to_hex((extract(epoch from now() - interval '1 hour') * 1000)::bigint), 12, '0')
                     and not exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid)";
     for row in server.query(roles, &[]).await.unwrap() {
         server.batch_execute(&format!("drop role if exists {}", row.get::<_, String>(0))).await.unwrap();

@@ -12,16 +12,20 @@ use clap::Args;
 use neurosphere::app::{App, Only, Running};
 use neurosphere::clock::Clock;
 use neurosphere::config::Config;
-use neurosphere::ids::{PhoneNumber, TenantId};
+use neurosphere::db::page::Page;
+use neurosphere::ids::{ClusterName, PhoneNumber};
 use neurosphere::secret::Secret;
-use neurosphere::{telemetry, tenants};
+use neurosphere::telemetry;
+use neurosphere::tenancy::Tenancy;
+use neurosphere::tenants::{life, reach};
 use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::Instant;
 use tokio::net::TcpListener;
 
+use super::migrate::Migrate;
 use super::tenant::Create;
-use super::{Desk, migrate, told};
+use super::{Desk, refused, told};
 use look::Viewer;
 use standin::Standin;
 
@@ -44,7 +48,7 @@ pub(crate) struct Demo {
 
 /// A business of the demo, and how to look at it.
 struct Business {
-    tenant: TenantId,
+    tenancy: Tenancy,
     slug: &'static str,
     agent: &'static str,
     number: PhoneNumber,
@@ -86,13 +90,12 @@ impl Demo {
 
     /// The two businesses, made afresh: the demo owns its database.
     async fn businesses(&self, steps: &Steps) -> Result<[Business; 2], String> {
-        let mut desk = Desk::open().await?;
-        if let Ok(there) = tenants::list(&desk.db).await {
-            let foreign: Vec<_> = there
-                .iter()
-                .map(|t| t.slug.as_str())
-                .filter(|s| !["peterson", "smith"].contains(s))
-                .collect();
+        let desk = Desk::open()?;
+        if let Ok(mut tx) = desk.begin().await {
+            let page = Page { first: Page::FIRST_MAX, after: None };
+            let there = life::list(&mut tx, page, None, None).await.map_err(refused)?;
+            let names = there.iter().map(|tenant| tenant.slug.as_str());
+            let foreign: Vec<_> = names.filter(|name| !["peterson", "smith"].contains(name)).collect();
             if !foreign.is_empty() {
                 return Err(format!(
                     "this database holds other tenants ({}); give the demo one of its own",
@@ -100,14 +103,20 @@ impl Demo {
                 ));
             }
         }
-        desk.owner.empty_database().await.map_err(told)?;
-        migrate::migrate(&mut desk).await?;
+        desk.owners
+            .connect(&ClusterName::main())
+            .await
+            .map_err(told)?
+            .empty_database()
+            .await
+            .map_err(told)?;
+        Migrate::all().migrate(&desk).await?;
         steps.done("the database is migrated");
         let [peterson, smith] =
             <[PhoneNumber; 2]>::try_from(self.numbers.clone()).map_err(|_| "two numbers are needed")?;
         let made = [
-            business(&mut desk, ("peterson", "Peterson Family Insurance", "Barbara"), peterson).await?,
-            business(&mut desk, ("smith", "Smith Insurance Agency", "Alex"), smith).await?,
+            business(&desk, ("peterson", "Peterson Family Insurance", "Barbara"), peterson).await?,
+            business(&desk, ("smith", "Smith Insurance Agency", "Alex"), smith).await?,
         ];
         steps.done(
             "two tenants: peterson (agent Barbara) and smith (agent Alex), each with a schema of its own",
@@ -140,7 +149,7 @@ impl Demo {
 }
 
 async fn business(
-    desk: &mut Desk,
+    desk: &Desk,
     (slug, name, agent): (&'static str, &str, &'static str),
     number: PhoneNumber,
 ) -> Result<Business, String> {
@@ -151,11 +160,17 @@ async fn business(
         agent: agent.to_owned(),
         number: Some(number.clone()),
         time_zone: chrono_tz::Tz::America__Los_Angeles,
+        plan: "standard".to_owned(),
+        cluster: ClusterName::main(),
         twilio_account: None,
         twilio_auth_token: None,
+        idempotency_key: None,
     };
     let created = create.run(desk).await?;
-    Ok(Business { tenant: created.tenant.id, slug, agent, number, api_key: created.api_key })
+    let api_key = created.api_key.ok_or("the tenant's key was not made")?;
+    let tenancy = reach::tenancy(&desk.db, created.tenant.id).await.map_err(told)?;
+    let tenancy = tenancy.ok_or("the tenant was not made")?;
+    Ok(Business { tenancy, slug, agent, number, api_key })
 }
 
 /// The environment, with the stand-ins in place of the providers that are not set.

@@ -64,7 +64,7 @@ impl<'a> Telling<'a> {
             Some((tenant.parse::<TenantId>().ok()?, call.parse::<CallId>().ok()?))
         });
         let Some((tenant, call)) = ids else { return Ok(0) };
-        match self.businesses.iter().find(|business| business.tenant == tenant) {
+        match self.businesses.iter().find(|business| business.tenancy.tenant == tenant) {
             Some(business) => self.look(business, call).await,
             None => Ok(0),
         }
@@ -74,7 +74,7 @@ impl<'a> Telling<'a> {
     async fn look_at_all(&mut self) -> Result<usize, String> {
         let mut summed_up = 0;
         for business in self.businesses {
-            let scope = TenantScope::mint(business.tenant, Actor::CommandLine, Role::Owner);
+            let scope = TenantScope::mint(business.tenancy, Actor::CommandLine, Role::Owner);
             let mut session = self.running.app.db.tenant(&scope).await.map_err(told)?;
             let mut tx = session.begin().await.map_err(told)?;
             let page = Page { first: CALLS_MAX, after: None };
@@ -94,7 +94,7 @@ impl<'a> Telling<'a> {
         if progress.summed_up {
             return Ok(0);
         }
-        let scope = TenantScope::mint(business.tenant, Actor::CommandLine, Role::Owner);
+        let scope = TenantScope::mint(business.tenancy, Actor::CommandLine, Role::Owner);
         let mut session = self.running.app.db.tenant(&scope).await.map_err(told)?;
         let mut tx = session.begin().await.map_err(told)?;
         // The summary is read first: what is summed up has no more turns.

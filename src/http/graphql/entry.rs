@@ -10,7 +10,8 @@ use super::answer::Refusal;
 use crate::access::TenantScope;
 use crate::error::Fault;
 use crate::secret::Secret;
-use crate::tenants::{self, Host, State};
+use crate::tenants::State;
+use crate::tenants::reach::{self, Host};
 
 /// The right to act of a request, by its host and its `Authorization` header.
 pub(super) async fn let_in(api: &Api, parts: &Parts) -> Result<TenantScope, Refusal> {
@@ -24,7 +25,7 @@ pub(super) async fn let_in(api: &Api, parts: &Parts) -> Result<TenantScope, Refu
 
 /// The right to act that a key gives on a host.
 pub(super) async fn by_key(api: &Api, host: &Host, key: &Secret) -> Result<TenantScope, Refusal> {
-    match tenants::holder_of_key(&api.door.db, host, key).await {
+    match reach::holder_of_key(&api.door.db, host, key).await {
         Ok(Some(scope)) => Ok(scope),
         Ok(None) => Err(turned_away(api, host).await),
         Err(fault) => Err(unavailable(&fault)),
@@ -33,7 +34,7 @@ pub(super) async fn by_key(api: &Api, host: &Host, key: &Secret) -> Result<Tenan
 
 /// Why one without a right is refused: nobody lives here, or the key is wrong.
 pub(super) async fn turned_away(api: &Api, host: &Host) -> Refusal {
-    match tenants::at_host(&api.door.db, host).await {
+    match reach::at_host(&api.door.db, host).await {
         Ok(Some(tenant)) if tenant.state == State::Active => Refusal::UNAUTHORIZED,
         Ok(Some(_) | None) => Refusal::UNKNOWN_HOST,
         Err(fault) => unavailable(&fault),

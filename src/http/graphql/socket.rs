@@ -21,7 +21,7 @@ use super::params::Params;
 use super::{Api, entry, prepared};
 use crate::access::TenantScope;
 use crate::secret::Secret;
-use crate::tenants::Host;
+use crate::tenants::reach::Host;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 /// Bytes of a message at most.

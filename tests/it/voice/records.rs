@@ -1,7 +1,8 @@
 //! What is kept of a call while Postgres is gone: it is written when Postgres returns, or reported as lost. Everything runs
 //! on the test's own thread, whose log and metrics nobody else writes to.
 
-use super::stage::{CALLER, Carrier, Carries, Stage};
+use super::stage::{CALLER, Carrier, Stage};
+use crate::wire::Carries;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use neurosphere::access::Role;
 use neurosphere::calls::{self, CallState, Speaker};

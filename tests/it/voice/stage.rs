@@ -2,6 +2,7 @@
 //! what no real one would.
 
 use crate::standin::Standin;
+use crate::wire::Wire;
 use crate::world::{ACCOUNT_SID, AUTH_TOKEN, TestTenant, World};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,21 +14,17 @@ use neurosphere::calls;
 use neurosphere::clock::Clock;
 use neurosphere::config::Config;
 use neurosphere::db::page::Page;
-use neurosphere::secret::Secret;
 use neurosphere::tenants::{self, agent::AgentChange};
 use neurosphere::voice::{Gateway, Limits};
 use serde_json::{Value, json};
 use sha1::Sha1;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
-use url::Url;
 
 static CALLS: AtomicU32 = AtomicU32::new(0);
 
@@ -69,8 +66,8 @@ impl Stage {
         config.http.public_url = public.parse().unwrap();
         config.openai.base_url = format!("{}/v1", standin.openai).parse().unwrap();
         config.twilio.api_url = standin.twilio.parse().unwrap();
-        let postgres = Wire::to(config.database.app_url.reveal()).await;
-        config.database.app_url = postgres.url.clone();
+        let postgres = Wire::to(config.database.main.app_url.reveal()).await;
+        config.database.main.app_url = postgres.url.clone();
         change(&mut config);
         let mut app = App::new(config, Clock::system()).unwrap();
         app.voice = Gateway::new(&app.config, &app.db, &app.clock, &app.http, limits).unwrap();
@@ -241,64 +238,4 @@ pub(super) fn sign(token: &str, text: &str) -> String {
 
 pub(super) fn fresh_sid() -> String {
     format!("CA{:032x}", CALLS.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A wire to Postgres that can fail.
-pub(super) struct Wire {
-    url: Secret,
-    state: Arc<watch::Sender<Carries>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Carries {
-    /// Everything.
-    All,
-    /// Nothing, and both sides can tell.
-    Nothing,
-    /// Nothing, and neither side can tell.
-    Silence,
-}
-
-impl Wire {
-    async fn to(url: &str) -> Self {
-        let mut url = Url::parse(url).unwrap();
-        let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        url.set_host(Some("127.0.0.1")).unwrap();
-        url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
-        let state = Arc::new(watch::Sender::new(Carries::All));
-        let changes = Arc::clone(&state);
-        #[expect(clippy::disallowed_methods, reason = "a test's own task ends with its runtime")]
-        tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let (target, mut state) = (target.clone(), changes.subscribe());
-                tokio::spawn(async move {
-                    let carried = async {
-                        let mut far = TcpStream::connect(&target).await?;
-                        tokio::io::copy_bidirectional(&mut near, &mut far).await
-                    };
-                    let failed = tokio::select! {
-                        failed = state.wait_for(|state| *state != Carries::All) => failed.map(|state| *state),
-                        _ = carried => return,
-                    };
-                    if failed.is_ok_and(|state| state == Carries::Silence) {
-                        state.wait_for(|state| *state != Carries::Silence).await.ok();
-                    }
-                });
-            }
-        });
-        Self { url: Secret::new(String::from(url)), state }
-    }
-
-    pub(super) fn set(&self, state: Carries) {
-        self.state.send_replace(state);
-    }
-
-    pub(super) fn cut(&self) {
-        self.set(Carries::Nothing);
-    }
-
-    pub(super) fn mend(&self) {
-        self.set(Carries::All);
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::stage::{Stage, fresh_sid, sign};
 use crate::world::{ACCOUNT_SID, AUTH_TOKEN};
-use neurosphere::tenants::{self, State};
+use neurosphere::tenants::life;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -55,8 +55,8 @@ async fn bad_input_is_answered_clearly() {
     assert_eq!(status, 200);
     assert!(twiml.contains("not in service") && twiml.ends_with("<Hangup/></Response>"), "{twiml}");
 
-    let slug = stage.tenant.slug.parse().unwrap();
-    tenants::move_to(&stage.world.app.db, &slug, State::Suspended).await.unwrap();
+    let suspended = stage.world.operate(async |tx| life::suspend(tx, stage.tenant.id, "unpaid").await).await;
+    suspended.unwrap();
     let (status, twiml) = stage.webhook("/twilio/voice", &stage.fields(&call, "ringing")).await;
     assert_eq!(status, 200);
     assert!(twiml.contains("cannot take calls at the moment"), "{twiml}");
@@ -124,8 +124,8 @@ async fn what_the_carriers_voice_says_is_in_the_agents_language() {
         let (status, twiml) = stage.webhook("/twilio/after", &stage.fields(call, "in-progress")).await;
         assert_eq!((status, twiml.contains(trouble)), (200, true), "{twiml}");
     }
-    let slug = stage.tenant.slug.parse().unwrap();
-    tenants::move_to(&stage.world.app.db, &slug, State::Suspended).await.unwrap();
+    let suspended = stage.world.operate(async |tx| life::suspend(tx, stage.tenant.id, "unpaid").await).await;
+    suspended.unwrap();
     let call = fresh_sid();
     let mut fields = stage.fields(&call, "ringing");
     let (_, twiml) = stage.webhook("/twilio/voice", &fields).await;

@@ -1,9 +1,13 @@
 //! The only reader of the environment: one struct per section, all mistakes reported at once. Must never know what the
 //! values are used for.
 
+mod database;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use url::Url;
+
+pub use database::{Cluster, Database, Pooler, login_role};
 
 use crate::secret::{MasterKey, Secret};
 
@@ -24,6 +28,10 @@ pub struct Config {
     pub master_key: MasterKey,
     /// Development or production (`ENVIRONMENT`).
     pub environment: Environment,
+    /// Schemas that wait for new tenants, in each cluster (`TENANTS_PREPARED`).
+    pub tenants_prepared: usize,
+    /// The name server that is asked for proofs of domains (`DNS_SERVER`); the machine's own where it is none.
+    pub dns_server: Option<SocketAddr>,
 }
 
 /// Development shows `GraphiQL` and introspection; production does not.
@@ -33,22 +41,6 @@ pub enum Environment {
     Development,
     /// Where customers are.
     Production,
-}
-
-/// Where Postgres is.
-#[derive(Debug, Clone)]
-pub struct Database {
-    /// The owner's URL (`DATABASE_URL`), for `migrate`, `tenant create` and `doctor`; a server can run without it.
-    pub owner_url: Option<Secret>,
-    /// The login role's URL (`DATABASE_APP_URL`); derived from the owner's when unset.
-    pub app_url: Secret,
-    /// Password of the login role, which `migrate` sets.
-    pub app_password: Secret,
-    /// PEM file of the certificate authority that signed the server's certificate (`DATABASE_CA_FILE`); public ones
-    /// are trusted anyway.
-    pub ca_file: Option<std::path::PathBuf>,
-    /// Connections at most (`DATABASE_POOL_MAX`).
-    pub pool_max: usize,
 }
 
 /// Where we listen and under which names we are reached.
@@ -144,6 +136,17 @@ impl Config {
         let openai_key = from.required("OPENAI_API_KEY", "a key of the OpenAI platform");
         let base_domain = from.text("BASE_DOMAIN", "localhost");
         let openai_names = from.openai_models();
+        let tenants_prepared = from.parsed("TENANTS_PREPARED", "4", "a number of schemas");
+        let dns_server = match from.found("DNS_SERVER") {
+            None => Some(None),
+            Some(text) => {
+                let address = text.parse().ok().map(Some);
+                from.must(
+                    address,
+                    &format!("DNS_SERVER is {text:?}; it should be an address such as 127.0.0.1:53"),
+                )
+            }
+        };
         let telemetry =
             Telemetry { filter: from.text("LOG", "info"), json: from.text("LOG_FORMAT", "text") == "json" };
         let mistakes = std::mem::take(&mut from.mistakes);
@@ -168,6 +171,8 @@ impl Config {
                 telemetry,
                 master_key: master_key?,
                 environment: environment?,
+                tenants_prepared: tenants_prepared?,
+                dns_server: dns_server?,
             })
         })();
         if mistakes.is_empty() { whole.ok_or(Mistakes(mistakes)) } else { Err(Mistakes(mistakes)) }
@@ -199,7 +204,7 @@ impl Operations {
             )
         });
         let database = from.database(master_key.as_ref());
-        if database.as_ref().is_some_and(|found| found.owner_url.is_none()) {
+        if database.as_ref().is_some_and(|found| found.main.owner_url.is_none()) {
             from.mistakes
                 .push("DATABASE_URL is not set: this command needs the owner's connection".to_owned());
         }
@@ -259,43 +264,6 @@ impl Reader<'_> {
             self.text("OPENAI_EMBEDDING_MODEL", "text-embedding-3-small"),
         ]
     }
-
-    /// The login role's password is derived from the master key, so that one owner URL is enough to start with.
-    fn database(&mut self, master_key: Option<&MasterKey>) -> Option<Database> {
-        let owner = self.found("DATABASE_URL");
-        let app = self.found("DATABASE_APP_URL");
-        let pool_max = self.parsed("DATABASE_POOL_MAX", "16", "a number of connections");
-        let derived = master_key.map(|key| {
-            key.tag("postgres login role", b"neurosphere_app").iter().fold(String::new(), |mut hex, byte| {
-                write!(hex, "{byte:02x}").ok();
-                hex
-            })
-        });
-        let app_url = match (app, &owner, &derived) {
-            (Some(app), _, _) => Some(app),
-            (None, Some(owner), Some(password)) => {
-                let url = Url::parse(owner).ok().and_then(|mut url| {
-                    url.set_username("neurosphere_app").ok()?;
-                    url.set_password(Some(password)).ok()?;
-                    Some(url.to_string())
-                });
-                self.must(url, "DATABASE_URL is not a URL such as postgres://owner:password@host:5432/name")
-            }
-            (None, None, _) => {
-                self.must(None, "DATABASE_URL is not set: run scripts/setup, or name a Postgres >= 16")
-            }
-            (None, Some(_), None) => None,
-        }?;
-        let password =
-            Url::parse(&app_url).ok().and_then(|url| url.password().map(str::to_owned)).or(derived)?;
-        Some(Database {
-            owner_url: owner.map(Secret::new),
-            app_url: Secret::new(app_url),
-            app_password: Secret::new(password),
-            ca_file: self.found("DATABASE_CA_FILE").map(Into::into),
-            pool_max: pool_max?,
-        })
-    }
 }
 
 #[cfg(test)]
@@ -339,10 +307,44 @@ mod tests {
             ("PUBLIC_URL", "https://voice.example.com/"),
         ])
         .unwrap();
-        let app = config.database.app_url.reveal();
+        let main = &config.database.main;
+        let app = main.app_url.reveal();
         assert!(app.starts_with("postgres://neurosphere_app:") && app.ends_with("@db.example:5432/neuro"));
-        assert!(app.contains(config.database.app_password.reveal()));
+        assert!(app.contains(main.login_password(0).reveal()));
         assert_eq!(config.environment, Environment::Production);
-        assert!(!format!("{config:?}").contains(config.database.app_password.reveal()));
+        assert!(!format!("{config:?}").contains(main.login_password(0).reveal()));
+        let second = main.login_url(1);
+        assert!(second.reveal().starts_with("postgres://neurosphere_app_1:"));
+        assert!(second.reveal().contains(main.login_password(1).reveal()));
+        assert_ne!(main.login_password(1).reveal(), main.login_password(0).reveal());
+    }
+
+    #[test]
+    fn further_clusters_are_named_and_each_needs_its_url() {
+        let given = |more: &[(&str, &str)]| {
+            let base = [
+                ("MASTER_KEY", KEY),
+                ("DATABASE_URL", "postgres://owner:pw@db.example/neuro"),
+                ("TWILIO_ACCOUNT_SID", "AC1"),
+                ("TWILIO_AUTH_TOKEN", "t"),
+                ("OPENAI_API_KEY", "k"),
+            ];
+            read(&[base.as_slice(), more].concat())
+        };
+        let west = ("DATABASE_URL_WEST", "postgres://owner:pw@west.example/neuro");
+        let config = given(&[("DATABASE_CLUSTERS", "west"), west]).unwrap();
+        let names: Vec<_> = config.database.others.iter().map(|cluster| cluster.name.to_string()).collect();
+        assert_eq!(names, ["west"]);
+        assert!(config.database.others[0].app_url.reveal().contains("@west.example/"));
+        for bad in [
+            &[("DATABASE_CLUSTERS", "west")][..],
+            &[("DATABASE_CLUSTERS", "main")],
+            &[("DATABASE_CLUSTERS", "We st"), west],
+            &[("DATABASE_POOLER", "session")],
+            &[("DATABASE_POOLER", "transaction")],
+            &[("DATABASE_POOL_MAX", "3")],
+        ] {
+            assert!(given(bad).is_err(), "{bad:?}");
+        }
     }
 }
