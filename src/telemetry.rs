@@ -12,9 +12,31 @@ use crate::error::{Fault, OrFault as _};
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
+/// Libraries that log what passes through them, statements and frames, once they are asked to be talkative.
+const TALKATIVE: [&str; 8] = [
+    "async_graphql",
+    "h2",
+    "hickory_net",
+    "hyper",
+    "reqwest",
+    "tokio_postgres",
+    "tokio_tungstenite",
+    "tungstenite",
+];
+
+/// What `LOG` lets through. However talkative it wants to be, libraries that would log people's words stay quiet.
+pub fn filter(directives: &str) -> Result<EnvFilter, Fault> {
+    let mut filter = EnvFilter::try_new(directives).or_fault("read LOG")?;
+    for library in TALKATIVE {
+        let quiet = format!("{library}=info").parse().or_fault("read LOG")?;
+        filter = filter.add_directive(quiet);
+    }
+    Ok(filter)
+}
+
 /// Sends logs to standard error, as text or as JSON lines.
 pub fn init_logs(config: &config::Telemetry) -> Result<(), Fault> {
-    let filter = EnvFilter::try_new(&config.filter).or_fault("read LOG")?;
+    let filter = filter(&config.filter)?;
     let base = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     if config.json {

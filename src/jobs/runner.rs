@@ -35,6 +35,13 @@ pub struct Handlers {
 }
 
 impl Handlers {
+    /// The names of all kinds, in order.
+    pub fn names(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.by_kind.keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Adds the function that runs a kind of tenants' jobs.
     #[must_use]
     pub fn with<F, Run>(mut self, kind: Kind, run: F) -> Self
@@ -88,6 +95,11 @@ impl Runner {
         Self { db, cluster, handlers, slots: Arc::new(Semaphore::new(Self::JOBS_AT_ONCE)) }
     }
 
+    /// The kinds of jobs that it runs.
+    pub fn kinds(&self) -> Vec<&'static str> {
+        self.handlers.names()
+    }
+
     /// Runs jobs until stopped; those under way are finished.
     pub async fn run(self, hub: Hub, stop: CancellationToken) {
         let mut heard = hub.subscribe();
@@ -139,10 +151,6 @@ impl Runner {
         let job = store::claim(&mut tx, &self.kinds(), Self::LEASE).await?;
         tx.commit().await?;
         Ok(job.map(|job| (job, slot)))
-    }
-
-    fn kinds(&self) -> Vec<&'static str> {
-        self.handlers.by_kind.keys().copied().collect()
     }
 
     async fn until_due(&self) -> Duration {

@@ -21,8 +21,12 @@ pub(crate) struct Pooler {
 }
 
 impl Pooler {
-    /// In front of the Postgres that `owner` names, for it and for the login role of `app`. Refuses whoever does not
-    /// speak TLS; [`Pooler::ca_file`] is what its clients must trust.
+    /// In front of the Postgres that `owner` names, for it and for the login role of `app`.
+    pub(crate) fn start(owner: &str, app: &str) -> Self {
+        Self::run(owner, app, "")
+    }
+
+    /// The same, and it refuses whoever does not speak TLS. [`Pooler::ca_file`] is what its clients must trust.
     pub(crate) fn with_tls(owner: &str, app: &str) -> Self {
         let tls = "client_tls_sslmode = require\nclient_tls_key_file = server.key\nclient_tls_cert_file = server.pem\n";
         Self::run(owner, app, tls)

@@ -16,7 +16,7 @@ use neurosphere::ids::{ClusterName, PhoneNumber, TenantId};
 use neurosphere::secret::Secret;
 use neurosphere::templates;
 use neurosphere::tenancy::Tenancy;
-use neurosphere::tenants::birth::{self, Created, NewTenant};
+use neurosphere::tenants::birth::{self, Account, Created, NewTenant};
 use neurosphere::tenants::{mirror, reach};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -50,7 +50,7 @@ pub(crate) struct TestTenant {
     clippy::disallowed_methods,
     reason = "tests find their Postgres as the program does, in the environment"
 )]
-fn environment(name: &str) -> Option<String> {
+pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
@@ -101,6 +101,14 @@ impl World {
         self.app.owners.as_ref().unwrap()
     }
 
+    /// The same database by another way.
+    pub(crate) fn through(&self, overrides: &[(&str, String)]) -> Self {
+        let mut overrides = overrides.to_vec();
+        let owner = self.app.config.database.main.owner_url.as_ref().unwrap().reveal();
+        overrides.push(("DATABASE_URL", owner.to_owned()));
+        Self { app: App::new(config(&overrides), Clock::system()).unwrap() }
+    }
+
     /// An application whose second cluster, `west`, is another Postgres server, and the wire to it.
     pub(crate) async fn of_two_clusters() -> (Self, Wire) {
         let server = url_of_second_server();
@@ -134,6 +142,18 @@ impl World {
         let done = deed(&mut tx).await?;
         tx.commit().await.unwrap();
         Ok(done)
+    }
+
+    /// A fresh business whose number is in a carrier account of its own, with that account's token.
+    pub(crate) async fn tenant_with_account(&self) -> (TestTenant, Account) {
+        let sid = format!("AC{}", uuid::Uuid::new_v4().simple());
+        let account = Account { sid, auth_token: Secret::new(uuid::Uuid::new_v4().to_string()) };
+        let new = NewTenant {
+            number: Some(fresh_number()),
+            account: Some(account.clone()),
+            ..self.new_tenant().await
+        };
+        (self.made(new).await, account)
     }
 
     /// A fresh business whose data is in that cluster.

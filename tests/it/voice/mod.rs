@@ -1,7 +1,7 @@
 //! Calls on real sockets: webhooks, streams, troubles on every side, and whole conversations with the stand-in world.
 
 mod records;
-mod stage;
+pub(crate) mod stage;
 mod streams;
 mod talks;
 mod webhooks;

@@ -217,7 +217,7 @@ impl Carrier {
     }
 }
 
-pub(super) async fn upgrade(
+pub(crate) async fn upgrade(
     url: &str,
     signature: &str,
 ) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, u16> {
@@ -230,7 +230,7 @@ pub(super) async fn upgrade(
     }
 }
 
-pub(super) fn sign(token: &str, text: &str) -> String {
+pub(crate) fn sign(token: &str, text: &str) -> String {
     let mut mac = Hmac::<Sha1>::new_from_slice(token.as_bytes()).unwrap();
     mac.update(text.as_bytes());
     STANDARD.encode(mac.finalize().into_bytes())

@@ -1,0 +1,134 @@
+//! A tenant whose every text column holds a word that stands nowhere else, so that one byte of it in the wrong place is
+//! seen. Columns are taken from the catalog: a new one gets its canary by being there, or the walker stops.
+
+use crate::api::{call_from, hang_up, say};
+use crate::world::{TestTenant, World};
+use neurosphere::ids::{CallId, CallerId, MemoryId};
+use tokio_postgres::Client;
+
+const CALLER: &str = "+19995550142";
+
+/// Columns that get no canary of their own: words of a closed list, figures, what a program must be able to parse, and
+/// numbers, which are canaries already. All others must take one.
+const WITHOUT: [&str; 22] = [
+    "agent_settings.sliders",
+    "agent_settings.time_zone",
+    "agent_settings.vad",
+    "call_events.leg",
+    "call_summaries.resolution",
+    "call_summaries.sentiment",
+    "call_summaries.source",
+    "call_turns.speaker",
+    "callers.phone",
+    "calls.from_number",
+    "calls.state",
+    "calls.to_number",
+    "memories.embed_model",
+    "memories.kind",
+    "memories.source",
+    "platform.credentials.provider",
+    "platform.jobs.kind",
+    "platform.jobs.state",
+    "platform.phone_numbers.account_sid",
+    "platform.phone_numbers.number",
+    "platform.schema_ledger.checksum",
+    "platform.schema_ledger.state",
+];
+
+/// A canary in the form that the column's reader can parse; most columns take any.
+fn in_form(place: &str, canary: &str) -> Option<String> {
+    let rule = format!(
+        r#"'[{{"keyword": "{canary}", "number": "+12025550100", "description": "{canary}"}}]'::jsonb"#
+    );
+    match place {
+        "agent_settings.transfer_rules" => Some(rule),
+        "platform.slugs.slug" => Some("slug".to_owned()),
+        "platform.schema_ledger.error" => Some("null".to_owned()),
+        _ => None,
+    }
+}
+
+/// What the tenant has.
+pub(super) struct Filled {
+    pub(super) tenant: TestTenant,
+    pub(super) caller: CallerId,
+    pub(super) call: CallId,
+    pub(super) live_call: CallId,
+    pub(super) memory: MemoryId,
+    /// Words that nobody else may see.
+    pub(super) canaries: Vec<String>,
+}
+
+/// Fills a tenant through the product's own operations, then every text column with its canary.
+pub(super) async fn fill(world: &World, tenant: TestTenant) -> Filled {
+    let call = call_from(world, &tenant, CALLER).await;
+    say(world, &tenant, call, 1..=3).await;
+    hang_up(world, &tenant, call).await;
+    let live_call = call_from(world, &tenant, CALLER).await;
+    say(world, &tenant, live_call, 1..=1).await;
+    let (owner, login) = (world.as_owner().await, world.as_login().await);
+    let schema = tenant.schema();
+    let rest = format!(
+        "begin; set local role {schema};
+         insert into {schema}.caller_profiles (caller_id, template_version_id)
+             select c.id, t.template_version_id from {schema}.callers c, platform.tenants t;
+         insert into {schema}.memories (id, caller_id, kind, text, text_sha256, source)
+             select gen_random_uuid(), id, 'fact', 'x', 'x', 'agent' from {schema}.callers;
+         insert into {schema}.call_summaries (call_id, summary, sentiment, resolution, source)
+             values ('{call}', 'x', 'neutral', 'unknown', 'model');
+         insert into {schema}.call_events (call_id, sequence, at_ms, leg, kind)
+             values ('{call}', 1, 1, 'gateway', 'x');
+         commit",
+        call = call.uuid()
+    );
+    login.batch_execute(&rest).await.unwrap();
+    let mut canaries =
+        vec![CALLER.trim_start_matches('+').to_owned(), tenant.number.reveal()[1..].to_owned()];
+    plant(&owner, &schema, "true", &mut canaries).await;
+    let own_rows = format!("tenant_id = '{}'", tenant.id.uuid());
+    plant(&owner, "platform", &own_rows, &mut canaries).await;
+    canaries.push(tenant.slug.clone());
+    let ids =
+        format!("select c.id, m.id from {schema}.callers c join {schema}.memories m on m.caller_id = c.id");
+    login.batch_execute(&format!("begin; set local role {schema}")).await.unwrap();
+    let ids = login.query_one(&ids, &[]).await.unwrap();
+    let (caller, memory): (uuid::Uuid, uuid::Uuid) = (ids.get(0), ids.get(1));
+    Filled { tenant, caller: caller.into(), call, live_call, memory: memory.into(), canaries }
+}
+
+/// Writes a canary into every text, JSON and text-array column of a schema's tables, in the rows that are meant.
+async fn plant(owner: &Client, schema: &str, rows: &str, canaries: &mut Vec<String>) {
+    let columns = "
+        select c.relname::text, a.attname::text, format_type(a.atttypid, null) from pg_attribute a
+          join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = $1 and c.relkind = 'r' and c.relname <> 'schema_history' and 0 < a.attnum
+           and not a.attisdropped and a.attgenerated = '' and format_type(a.atttypid, null) in ('text', 'jsonb', 'text[]')
+           and ($1 <> 'platform' or exists (select from pg_attribute t where t.attrelid = c.oid and t.attname = 'tenant_id'))
+         order by 1, 2";
+    let columns = owner.query(columns, &[&schema]).await.unwrap();
+    assert!(10 < columns.len(), "the catalog shows the columns of {schema}");
+    for column in &columns {
+        let (table, name, kind): (String, String, String) = (column.get(0), column.get(1), column.get(2));
+        let place =
+            if schema == "platform" { format!("platform.{table}.{name}") } else { format!("{table}.{name}") };
+        let canary = format!("canary-{}", uuid::Uuid::new_v4().simple());
+        if WITHOUT.contains(&place.as_str()) {
+            continue;
+        }
+        let value = in_form(&place, &canary).unwrap_or_else(|| match kind.as_str() {
+            "jsonb" => format!(r#"'{{"name": "{canary}"}}'::jsonb"#),
+            "text[]" => format!("array['{canary}']"),
+            // rows that must differ differ behind the canary
+            _ => format!("'{canary}' || '-' || substr(md5({table}::text), 1, 4)"),
+        });
+        let write = format!(
+            "begin; alter table {schema}.{table} no force row level security;
+             update {schema}.{table} set {name} = {value} where {rows};
+             alter table {schema}.{table} force row level security; commit"
+        );
+        if let Err(refused) = owner.batch_execute(&write).await {
+            panic!("{place} takes no canary: say why in WITHOUT, or teach the walker its form ({refused:?})");
+        }
+        canaries.push(canary);
+    }
+}
