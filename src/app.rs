@@ -19,7 +19,7 @@ use crate::providers::dns::Dns;
 use crate::providers::openai::text::TextModels;
 use crate::tenancy::ClusterIndex;
 use crate::voice::{Gateway, Limits};
-use crate::{calls, http, memory, providers, telemetry, tenants};
+use crate::{calls, http, jobs, memory, providers, telemetry, tenants};
 
 /// Which parts of the service a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +125,11 @@ impl App {
             let db = db.clone();
             async move { calls::jobs::sweep_tokens(&db).await }
         });
+        let db = self.db.clone();
+        let handlers = handlers.with_keeper(jobs::SWEEP, move |_| {
+            let db = db.clone();
+            async move { jobs::sweep(&db).await }
+        });
         let Some(owners) = &self.owners else { return handlers };
         let (db, by) = (self.db.clone(), owners.clone());
         let handlers = handlers.with_keeper(tenants::jobs::FINISH, move |attempt| {
@@ -198,7 +203,9 @@ async fn resume(db: &Db) -> Result<(), Fault> {
     tenants::jobs::resume(db).await?;
     let mut tx = db.platform().await?;
     let now = tx.now();
-    calls::jobs::sweep_tokens_at(&mut tx, now).await?;
+    for sweep in [&calls::jobs::SWEEP_TOKENS, &jobs::SWEEP] {
+        jobs::enqueue_daily(&mut tx, sweep, now).await?;
+    }
     tx.commit().await
 }
 

@@ -1,7 +1,7 @@
 //! The jobs after a call: closing one that nobody closed, and concluding it: summary, facts, profile, name. Both are
 //! idempotent by call. And the sweeping of stream tokens that nobody can use any more.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::outcome::{self, Answer, Outcome};
@@ -9,7 +9,7 @@ use super::{Call, CallState, Turn, store};
 use crate::access::{Action, TenantScope};
 use crate::callers;
 use crate::db::Db;
-use crate::db::tx::{PlatformTx, TenantTx};
+use crate::db::tx::TenantTx;
 use crate::error::{Error, Fault};
 use crate::ids::CallId;
 use crate::jobs::{self, Attempt, Failed, Kind, enqueue};
@@ -51,13 +51,8 @@ pub async fn sweep_tokens(db: &Db) -> Result<(), Failed> {
     }
     let mut tx = db.platform().await?;
     let tomorrow = tx.now() + TimeDelta::days(1);
-    sweep_tokens_at(&mut tx, tomorrow).await?;
+    jobs::enqueue_daily(&mut tx, &SWEEP_TOKENS, tomorrow).await?;
     Ok(tx.commit().await?)
-}
-
-/// Has stream tokens swept on the day of that moment, if nobody has asked for it yet.
-pub async fn sweep_tokens_at(tx: &mut PlatformTx, at: DateTime<Utc>) -> Result<(), Fault> {
-    jobs::enqueue_keeper(tx, &SWEEP_TOKENS, &at.date_naive().to_string(), at).await
 }
 
 /// What a conclusion is made from.

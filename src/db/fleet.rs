@@ -7,6 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::blueprint::Blueprint;
@@ -217,9 +218,9 @@ impl<'c> Fleet<'c> {
              select pg_advisory_xact_lock({LOCK_SPACE}, hashtext('{schema}')); set local role neurosphere_platform"
         );
         owner.whole(&begin).await?;
-        let found = owner.client.query_opt(AT_VERSION, &[&id]).await;
+        let found = owner.client.query_typed(AT_VERSION, &[(&id, Type::UUID)]).await;
         let version = match found {
-            Ok(row) => row.and_then(|row| u16::try_from(row.get::<_, i32>(0)).ok()),
+            Ok(rows) => rows.first().and_then(|row| u16::try_from(row.get::<_, i32>(0)).ok()),
             Err(error) => {
                 owner.client.batch_execute("rollback").await?;
                 return Err(error);

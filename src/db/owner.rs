@@ -5,7 +5,7 @@
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use super::blueprint::Blueprint;
@@ -136,16 +136,24 @@ impl Owner {
     }
 
     /// Makes a tenant's role, schema, tables and guards, and notes it in the ledger: all of it or nothing. Unclaimed, it
-    /// waits in the warm pool. A schema that is there already is left alone. Gives the login role's number.
+    /// waits in the warm pool. A schema that is there already, or that somebody else is just making, is left alone. Gives
+    /// the login role's number.
     pub async fn build(&self, blueprint: &Blueprint, tenant: TenantId, claimed: bool) -> Result<u16, Fault> {
-        if let Some(row) = self.as_platform(IS_BUILT, &[&tenant.uuid()]).await?.first() {
+        let login = self.login_with_room().await?;
+        let begin = format!(
+            "begin; select pg_advisory_xact_lock({LOCK_SPACE}, hashtext('{}')); set local role neurosphere_platform",
+            schema_of(tenant)
+        );
+        self.whole(&begin).await.or_failed("make a tenant's schema")?;
+        let there = self.client.query_typed(IS_BUILT, &[(&tenant.uuid(), Type::UUID)]).await;
+        if let Some(row) = there.or_failed("make a tenant's schema")?.first() {
+            self.client.batch_execute("rollback").await.or_failed("leave a tenant's schema alone")?;
             return u16::try_from(row.get::<_, i32>(0)).or_fault("read the ledger");
         }
-        let login = self.login_with_room().await?;
         let (version, id) = (blueprint.version(), tenant.uuid());
         let checksum = blueprint.checksum(version).unwrap_or_default();
         let script = format!(
-            "begin; {}; set local role neurosphere_platform;
+            "set local role none; {}; set local role neurosphere_platform;
              insert into platform.schema_ledger (tenant_id, version, checksum, claimed, login, ms)
              values ('{id}', {version}, '{checksum}', {claimed}, {login},
                      extract(epoch from clock_timestamp() - transaction_timestamp()) * 1000);

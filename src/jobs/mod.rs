@@ -8,10 +8,11 @@
 pub mod runner;
 mod store;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
 use crate::access::{Action, PlatformScope, TenantScope};
+use crate::db::Db;
 use crate::db::tx::{PlatformTx, TenantTx};
 use crate::error::{Error, Fault};
 
@@ -54,6 +55,27 @@ pub async fn revive_keeper(
     at: DateTime<Utc>,
 ) -> Result<(), Fault> {
     store::revive_keeper(tx, kind.name, key, at).await
+}
+
+/// Enqueues work of the platform itself for the day of that moment, once per day, to be run from then on.
+pub async fn enqueue_daily(tx: &mut PlatformTx, kind: &Kind, at: DateTime<Utc>) -> Result<(), Fault> {
+    enqueue_keeper(tx, kind, &at.date_naive().to_string(), at).await
+}
+
+/// Deletes jobs that were done long ago, in every cluster, and is run again tomorrow; the key is the day.
+pub const SWEEP: Kind = Kind { name: "jobs.sweep", attempts_max: 5 };
+/// How long a job that is done can still be looked at. Dead ones stay until somebody has.
+const DONE_KEPT: TimeDelta = TimeDelta::days(30);
+
+/// Runs [`SWEEP`].
+pub async fn sweep(db: &Db) -> Result<(), Failed> {
+    let now = db.clock().now();
+    for (cluster, _) in db.clusters() {
+        store::sweep(db, cluster, now - DONE_KEPT).await?;
+    }
+    let mut tx = db.platform().await?;
+    enqueue_daily(&mut tx, &SWEEP, now + TimeDelta::days(1)).await?;
+    Ok(tx.commit().await?)
 }
 
 /// One try at a job of the platform itself.

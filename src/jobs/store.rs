@@ -5,9 +5,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::db::tx::{PlatformTx, Sql, TenantTx};
-use crate::db::{Row, Type};
+use crate::db::{Db, Row, Type};
 use crate::error::Fault;
-use crate::tenancy::{Tenancy, tenancy_columns};
+use crate::tenancy::{ClusterIndex, Tenancy, tenancy_columns};
 
 const ADD: Sql = Sql::new(
     "with added as (insert into platform.jobs (id, tenant_id, kind, key, run_at) values ($1, $2, $3, $4, $5)
@@ -75,6 +75,9 @@ const RENEW: Sql = Sql::new(
     "update platform.jobs set leased_until = $2 where id = $1 and attempts = $3 and state = 'running'",
     &[Type::UUID, Type::TIMESTAMPTZ, Type::INT4],
 );
+
+const SWEEP: Sql =
+    Sql::new("delete from platform.jobs where state = 'done' and finished_at < $1", &[Type::TIMESTAMPTZ]);
 
 /// A job that this process now holds, for the length of its lease.
 #[derive(Debug, Clone)]
@@ -164,4 +167,9 @@ pub(super) async fn renew(tx: &mut PlatformTx, job: &Claimed, lease: TimeDelta) 
     let until = tx.now() + lease;
     tx.run(&RENEW, &[&job.id, &until, &job.attempts]).await?;
     Ok(())
+}
+
+/// Deletes what was done before a moment.
+pub(super) async fn sweep(db: &Db, cluster: ClusterIndex, before: DateTime<Utc>) -> Result<(), Fault> {
+    db.lookup_at(cluster, &SWEEP, &[&before]).await.map(drop)
 }

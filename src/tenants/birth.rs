@@ -217,7 +217,7 @@ async fn begin(tx: &mut PlatformTx, asked: &Asked<'_>, elsewhere: Option<Schema>
         after,
     };
     audit::record(tx, &scope, Chain::Tenant(id), deed).await?;
-    jobs::after_birth(tx, id).await?;
+    jobs::after_birth(tx, id, schema.version != 0).await?;
     Ok(Begun::Now(id, api_key))
 }
 

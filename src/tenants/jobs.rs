@@ -1,7 +1,7 @@
 //! The platform's own work on tenants: making and finishing, filling the warm pool, copying rows to other clusters,
 //! looking for proofs of domains, removing. Each may run twice, and again after a crash.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::reach::DomainName;
 use super::{Tenant, birth, domains, life, mirror};
@@ -24,10 +24,14 @@ pub const MIRROR: Kind = Kind { name: "tenants.mirror", attempts_max: 50 };
 /// Looks for the proof of a domain; the key is tenant, host and a number. Tried for a day and a half.
 pub const VERIFY_DOMAIN: Kind = Kind { name: "tenants.verify_domain", attempts_max: 225 };
 
-/// What follows the birth of a tenant.
-pub(super) async fn after_birth(tx: &mut PlatformTx, id: TenantId) -> Result<(), Fault> {
+/// How long whoever has begun a tenant may take to finish it, before somebody else does.
+const FINISH_AFTER: TimeDelta = TimeDelta::seconds(30);
+
+/// What follows the birth of a tenant. One that waits for its schema is finished at once, by whoever may make it.
+pub(super) async fn after_birth(tx: &mut PlatformTx, id: TenantId, has_schema: bool) -> Result<(), Fault> {
     let now = tx.now();
-    jobs::enqueue_keeper(tx, &FINISH, &id.to_string(), now).await?;
+    let at = if has_schema { now + FINISH_AFTER } else { now };
+    jobs::enqueue_keeper(tx, &FINISH, &id.to_string(), at).await?;
     jobs::enqueue_keeper(tx, &FILL_POOLS, &id.to_string(), now).await
 }
 

@@ -116,3 +116,24 @@ async fn a_kind_that_this_process_does_not_know_is_left_alone() {
     assert_eq!(Runner::new(world.app.db.clone(), other).run_due().await.unwrap(), 0);
     assert_eq!(state(&world, "mine").await.0, "queued");
 }
+
+#[tokio::test]
+async fn what_is_swept_daily_asks_for_tomorrow_and_leaves_what_is_new() {
+    let world = World::new().await;
+    let tenant = world.tenant().await;
+    let (runner, _) = runner(&world);
+    for key in ["old", "new"] {
+        add(&world, &tenant, key).await;
+    }
+    assert_eq!(runner.run_due().await.unwrap(), 2);
+    let login = world.as_login().await;
+    let age = "begin; set local role neurosphere_platform;
+               update platform.jobs set finished_at = now() - interval '31 days' where key = 'old'; commit";
+    login.batch_execute(age).await.unwrap();
+    neurosphere::jobs::sweep(&world.app.db).await.unwrap();
+    let count = "select count(*) filter (where key = 'old'), count(*) filter (where key = 'new'),
+                        count(*) filter (where kind = 'jobs.sweep' and now() < run_at) from platform.jobs";
+    login.batch_execute("begin; set local role neurosphere_platform").await.unwrap();
+    let row = login.query_one(count, &[]).await.unwrap();
+    assert_eq!([0, 1, 2].map(|column| row.get::<_, i64>(column)), [0, 1, 1]);
+}

@@ -186,3 +186,17 @@ async fn a_schema_whose_claim_led_to_no_tenant_comes_back_to_the_pool() {
     let created = birth::create(db, None, &operator(), world.new_tenant().await, None).await.unwrap();
     assert_eq!(created.tenant.state, State::Active);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_several_make_at_once_is_made_once() {
+    let world = World::with(&[("DATABASE_POOL_MAX", "16".to_owned())]).await;
+    let created =
+        birth::create(&world.app.db, None, &operator(), world.new_tenant().await, None).await.unwrap();
+    let scope = operator();
+    let finish = || birth::finish(&world.app.db, Some(world.owners()), &scope, created.tenant.id);
+    let (one, two, three) = tokio::join!(finish(), finish(), finish());
+    for finished in [one, two, three] {
+        assert_eq!(finished.unwrap().state, State::Active);
+    }
+    assert_eq!(actions(&world, Chain::Tenant(created.tenant.id)).await, ["tenant.create", "tenant.activate"]);
+}

@@ -27,10 +27,11 @@ const ROUTES: [&str; 9] = [
 ];
 
 /// Every kind of job; a tenant's by what its key names, the platform's own by nothing that a tenant could name.
-const JOBS: [(&str, Option<&str>); 9] = [
+const JOBS: [(&str, Option<&str>); 10] = [
     ("calls.close", Some("call")),
     ("calls.conclude", Some("call")),
     ("calls.sweep_tokens", None),
+    ("jobs.sweep", None),
     ("memory.embed", Some("memory")),
     ("tenants.fill_pools", None),
     ("tenants.finish", None),
