@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::agent::{Agent, AgentChange};
+use super::life::must_be_a_plan;
 use super::reach::credential_place;
 use super::slug::Slug;
 use super::store::birth::{NewRow, Schema};
@@ -18,7 +19,7 @@ use crate::audit::{self, Chain, Deed};
 use crate::db::Db;
 use crate::db::owner::Owners;
 use crate::db::tx::PlatformTx;
-use crate::error::{Error, Fault, OrFault as _};
+use crate::error::{Error, Fault, OrFault as _, Violation};
 use crate::ids::{ClusterName, PhoneNumber, TemplateVersionId, TenantId};
 use crate::secret::{self, Secret};
 use crate::tenancy::ClusterIndex;
@@ -149,10 +150,30 @@ fn checked(new: &NewTenant, key: Option<&str>) -> Result<Agent, Error> {
     if !(1..=200).contains(&new.name.trim().chars().count()) || new.name.contains('\0') {
         return Err(Error::invalid("name", "must have 1 to 200 characters"));
     }
-    if key.is_some_and(|key| !(8..=100).contains(&key.len()) || key.contains('\0')) {
+    if key.is_some_and(|key| !(8..=100).contains(&key.chars().count()) || key.contains('\0')) {
         return Err(Error::invalid("idempotencyKey", "must have 8 to 100 characters"));
     }
-    Agent::named(&new.agent_name, new.time_zone).changed(AgentChange::default())
+    if new.account.as_ref().is_some_and(|account| !is_account(&account.sid)) {
+        return Err(Error::invalid("account", "must be AC and 32 hexadecimal digits"));
+    }
+    Agent::named(&new.agent_name, new.time_zone).changed(AgentChange::default()).map_err(of_the_agent)
+}
+
+fn is_account(sid: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    sid.strip_prefix("AC").is_some_and(|digits| digits.len() == 32 && digits.bytes().all(digit))
+}
+
+/// The agent's name is not the tenant's.
+fn of_the_agent(error: Error) -> Error {
+    let renamed = |violation: Violation| match violation.path.as_str() {
+        "name" => Violation { path: "agentName".to_owned(), ..violation },
+        _ => violation,
+    };
+    match error {
+        Error::Invalid(violations) => Error::Invalid(violations.into_iter().map(renamed).collect()),
+        other @ (Error::Forbidden | Error::NotFound(_) | Error::Conflict { .. } | Error::Fault(_)) => other,
+    }
 }
 
 enum Begun {
@@ -168,9 +189,7 @@ async fn begin(tx: &mut PlatformTx, asked: &Asked<'_>, elsewhere: Option<Schema>
         return Ok(Begun::Before(earlier));
     }
     let new = &asked.new;
-    if !store::life::plan_exists(tx, &new.plan).await? {
-        return Err(Error::invalid("plan", "is not one of the plans"));
-    }
+    must_be_a_plan(tx, &new.plan).await?;
     let schema = match (elsewhere, new.cluster.is_main()) {
         (Some(schema), _) => schema,
         (None, true) => match store::birth::claim(tx, i32::from(tx.db().schema_version())).await? {
@@ -339,9 +358,7 @@ async fn settle_agent(db: &Db, scope: &PlatformScope, id: TenantId, birth: Value
     let mut session = db.tenant(&TenantScope::mint(tenancy, scope.actor(), Role::Owner)).await?;
     let mut tx = session.begin().await?;
     tx.permit(Action::AgentWrite)?;
-    if store::agent::agent(&mut tx).await?.is_none() {
-        store::agent::put_agent(&mut tx, &Agent::named(&birth.agent_name, time_zone)).await?;
-    }
+    store::agent::add_agent(&mut tx, &Agent::named(&birth.agent_name, time_zone)).await?;
     Ok(tx.commit().await?)
 }
 

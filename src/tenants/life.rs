@@ -20,6 +20,7 @@ use crate::ids::TenantId;
 /// How long a closed tenant can be had back, where nothing else is said.
 pub const GRACE: TimeDelta = TimeDelta::days(30);
 const GRACE_DAYS_MAX: i64 = 365;
+const SEARCH_CHARS_MAX: usize = 200;
 
 /// The tenant with this id.
 pub async fn get(tx: &mut PlatformTx, id: TenantId) -> Result<Tenant, Error> {
@@ -33,7 +34,7 @@ pub async fn named(tx: &mut PlatformTx, slug: &Slug) -> Result<Tenant, Error> {
     Ok(store::by_slug(tx, slug.as_str()).await?.ok_or(Error::NotFound("tenant"))?.try_into()?)
 }
 
-/// A page of tenants, newest first; `search` looks at the beginning of slugs and into names.
+/// A page of tenants, newest first; `search` looks into slugs and names.
 pub async fn list(
     tx: &mut PlatformTx,
     page: Page,
@@ -41,8 +42,11 @@ pub async fn list(
     search: Option<&str>,
 ) -> Result<Vec<Tenant>, Error> {
     tx.permit(Action::TenantsRead)?;
-    let pattern = search.map(|text| format!("%{}%", text.trim().replace(['\\', '%', '_'], "")));
-    let rows = store::page(tx, page, state.map(State::name), pattern.as_deref()).await?;
+    if search.is_some_and(|text| text.contains('\0') || SEARCH_CHARS_MAX < text.chars().count()) {
+        return Err(Error::invalid("search", "must have at most 200 characters, and not U+0000"));
+    }
+    let search = search.map(str::trim).filter(|text| !text.is_empty());
+    let rows = store::page(tx, page, state.map(State::name), search).await?;
     Ok(rows.into_iter().map(Tenant::try_from).collect::<Result<_, Fault>>()?)
 }
 
@@ -213,9 +217,7 @@ pub async fn set_terms(
     let reason = audit::reason(reason)?;
     terms.exceptions.check()?;
     let tenant = locked(tx, id).await?;
-    if !store::life::plan_exists(tx, &terms.plan).await? {
-        return Err(Error::invalid("plan", "is not one of the plans"));
-    }
+    must_be_a_plan(tx, &terms.plan).await?;
     let limits = json!(terms.exceptions);
     store::life::set_plan(tx, id.uuid(), (&terms.plan, &limits, terms.canary)).await?;
     let before = json!({ "plan": tenant.plan, "limits": tenant.exceptions, "canary": tenant.canary });
@@ -224,6 +226,14 @@ pub async fn set_terms(
     audit::record(tx, &scope, Chain::Tenant(id), deed).await?;
     jobs::after_change(tx, &tenant).await?;
     Ok(Tenant { plan: terms.plan.clone(), exceptions: limits, canary: terms.canary, ..tenant })
+}
+
+/// Refuses what is not the key of a plan.
+pub(super) async fn must_be_a_plan(tx: &mut PlatformTx, key: &str) -> Result<(), Error> {
+    if !key.contains('\0') && store::life::plan_exists(tx, key).await? {
+        return Ok(());
+    }
+    Err(Error::invalid("plan", "is not one of the plans"))
 }
 
 /// Removes a tenant whose grace period is over, with everything that was its own. May be repeated; true once it is gone.

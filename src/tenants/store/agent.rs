@@ -45,11 +45,42 @@ const PUT_AGENT: Sql = Sql::new(
             revision = a.revision + 1, updated_at = now()
      returning revision",
 );
+/// The columns that every version has had: a new agent has nothing to say in newer ones.
+const ADD_AGENT: Sql = Sql::new(
+    "insert into {t}.agent_settings (agent_name, voice, language, new_caller_greeting, returning_caller_greeting,
+            sliders, time_zone, vad, transfer_rules)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (singleton) do nothing",
+    &[
+        Type::TEXT, Type::TEXT, Type::TEXT, Type::TEXT, Type::TEXT, Type::JSONB, Type::TEXT, Type::JSONB, Type::JSONB,
+    ],
+);
 
 /// Sliders, VAD and transfer rules as they are stored, beside the plain columns.
 pub(in crate::tenants) async fn agent(tx: &mut TenantTx<'_>) -> Result<Option<Agent>, Fault> {
     let Some(row) = tx.row(&AGENT, &[]).await? else { return Ok(None) };
     Ok(Some(Agent { busy_message: row.get(10), ..Agent::from_columns(&row)? }))
+}
+
+/// Writes a new tenant's agent, unless it is there already.
+pub(in crate::tenants) async fn add_agent(tx: &mut TenantTx<'_>, agent: &Agent) -> Result<(), Fault> {
+    let sliders = agent.sliders.to_json();
+    let (vad, rules) = (agent.vad.to_json(), agent.transfer_rules_json());
+    tx.run(
+        &ADD_AGENT,
+        &[
+            &agent.name,
+            &agent.voice,
+            &agent.language,
+            &agent.new_caller_greeting,
+            &agent.returning_caller_greeting,
+            &sliders,
+            &agent.time_zone.name(),
+            &vad,
+            &rules,
+        ],
+    )
+    .await?;
+    Ok(())
 }
 
 /// The new revision; none where the tenant's schema cannot hold all of it yet.

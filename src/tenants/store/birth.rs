@@ -41,6 +41,9 @@ const LEDGER: Sql = Sql::new(
     "select tenant_id, login, version from platform.schema_ledger where tenant_id = $1",
     &[Type::UUID],
 );
+/// Requests under one key come one after the other, so that each sees what the one before it made.
+const LOCK_KEY: Sql =
+    Sql::new("select pg_advisory_xact_lock(hashtextextended('birth ' || $1, 0))", &[Type::TEXT]);
 const BY_KEY: Sql = Sql::new(
     concat!("select ", tenant_columns!(), ", t.birth_sha256 from platform.tenants t where t.birth_key = $1"),
     &[Type::TEXT],
@@ -154,11 +157,13 @@ pub(in crate::tenants) async fn schema_of(
     Ok(db.lookup_at(cluster, &LEDGER, &[&tenant]).await?.first().map(schema))
 }
 
-/// The tenant that was made under this key, and the digest of what was asked for.
+/// The tenant that was made under this key, and the digest of what was asked for. Nobody else makes one under it until
+/// the end of the transaction.
 pub(in crate::tenants) async fn by_key(
     tx: &mut PlatformTx,
     key: &str,
 ) -> Result<Option<(TenantRow, Vec<u8>)>, Fault> {
+    tx.run(&LOCK_KEY, &[&key]).await?;
     Ok(tx.row(&BY_KEY, &[&key]).await?.map(|row| (tenant(&row), row.get(12))))
 }
 

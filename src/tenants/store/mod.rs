@@ -45,7 +45,8 @@ const PAGE: Sql = Sql::new(
         "select ",
         tenant_columns!(),
         " from platform.tenants t where t.id < $1 and ($2::text is null or t.state = $2)
-            and ($3::text is null or t.slug like $3 or t.name ilike $3) order by t.id desc limit $4"
+            and ($3::text is null or t.slug ilike '%' || $3 || '%' or t.name ilike '%' || $3 || '%')
+          order by t.id desc limit $4"
     ),
     &[Type::UUID, Type::TEXT, Type::TEXT, Type::INT8],
 );
@@ -96,13 +97,14 @@ pub(super) async fn by_slug(tx: &mut PlatformTx, slug: &str) -> Result<Option<Te
     Ok(tx.row(&BY_SLUG, &[&slug]).await?.as_ref().map(tenant))
 }
 
-/// A page, newest first; `search` is a pattern of `like`.
+/// A page, newest first.
 pub(super) async fn page(
     tx: &mut PlatformTx,
     page: Page,
     state: Option<&str>,
     search: Option<&str>,
 ) -> Result<Vec<TenantRow>, Fault> {
+    let search = search.map(|text| text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_"));
     let rows = tx.rows(&PAGE, &[&page.before(), &state, &search, &page.limit()]).await?;
     Ok(rows.iter().map(tenant).collect())
 }

@@ -2,11 +2,12 @@
 //! wherever the process died that began it.
 
 use crate::world::{World, fresh_number, operator};
-use neurosphere::access::{Actor, PlatformScope, Role};
+use neurosphere::access::{Actor, PlatformScope, Role, TenantScope};
 use neurosphere::audit::{self, Chain};
 use neurosphere::error::Error;
+use neurosphere::secret::Secret;
 use neurosphere::tenancy::ClusterIndex;
-use neurosphere::tenants::birth::{self, NewTenant};
+use neurosphere::tenants::birth::{self, Account, Created, NewTenant};
 use neurosphere::tenants::{State, life, reach};
 
 async fn actions(world: &World, chain: Chain) -> Vec<String> {
@@ -75,15 +76,53 @@ async fn a_repeated_request_makes_one_tenant_and_gets_one_answer() {
     assert!(matches!(refused, Err(Error::Conflict { code: "idempotency_mismatch", .. })), "{refused:?}");
     let refused = ask(new.clone(), "request-2").await;
     assert!(matches!(refused, Err(Error::Conflict { code: "slug_taken", .. })), "{refused:?}");
-    let many = NewTenant { slug: format!("{}-2", new.slug).parse().unwrap(), ..new };
-    let (one, two, three) = tokio::join!(
-        ask(many.clone(), "request-3"),
-        ask(many.clone(), "request-3"),
-        ask(many.clone(), "request-3")
-    );
-    let ids: Vec<_> =
-        [one, two, three].into_iter().filter_map(Result::ok).map(|made| made.tenant.id).collect();
-    assert!(!ids.is_empty() && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_repeated_at_once_is_answered_like_the_first() {
+    let world = World::new().await;
+    let db = &world.app.db;
+    birth::fill_pool(db, world.owners(), ClusterIndex::MAIN, 6).await.unwrap();
+    let new = world.new_tenant().await;
+    let scope = operator();
+    let asked = (0..6).map(|_| birth::create(db, None, &scope, new.clone(), Some("request-1")));
+    let made: Vec<_> =
+        futures_util::future::join_all(asked).await.into_iter().map(|made| made.unwrap()).collect();
+    let answer = |made: &Created| (made.tenant.id, made.api_key.as_ref().unwrap().reveal().to_owned());
+    assert!(made.iter().all(|other| answer(other) == answer(&made[0])), "{made:?}");
+    let id = made[0].tenant.id;
+    assert_eq!(actions(&world, Chain::Tenant(id)).await, ["tenant.create", "tenant.activate"]);
+    let taken = birth::fill_pool(db, world.owners(), ClusterIndex::MAIN, 6).await.unwrap();
+    assert_eq!(taken, 1, "one schema was taken");
+    let tenancy = reach::tenancy(db, id).await.unwrap().unwrap();
+    let scope = TenantScope::mint(tenancy, Actor::CommandLine, Role::Owner);
+    let mut session = db.tenant(&scope).await.unwrap();
+    let mut tx = session.begin().await.unwrap();
+    assert_eq!(neurosphere::tenants::agent(&mut tx).await.unwrap().revision, 1, "its agent was written once");
+}
+
+#[tokio::test]
+async fn what_a_tenant_cannot_be_is_named_by_field() {
+    let world = World::new().await;
+    let account = |sid: &str| Some(Account { sid: sid.to_owned(), auth_token: Secret::new("token") });
+    let new = world.new_tenant().await;
+    let cases = [
+        ("name", NewTenant { name: " ".to_owned(), ..new.clone() }, None),
+        ("agentName", NewTenant { agent_name: "x".repeat(81), ..new.clone() }, None),
+        ("plan", NewTenant { plan: "gigantic".to_owned(), ..new.clone() }, None),
+        ("plan", NewTenant { plan: "standard\0".to_owned(), ..new.clone() }, None),
+        ("cluster", NewTenant { cluster: "nowhere".parse().unwrap(), ..new.clone() }, None),
+        ("account", NewTenant { account: account("AC1"), ..new.clone() }, None),
+        ("account", NewTenant { account: account("AC\0"), ..new.clone() }, None),
+        ("idempotencyKey", new.clone(), Some("short")),
+        ("idempotencyKey", new.clone(), Some("with a \0 in it")),
+    ];
+    for (field, new, key) in cases {
+        let refused = birth::create(&world.app.db, None, &operator(), new, key).await;
+        let Err(Error::Invalid(violations)) = refused else { panic!("{field}: {refused:?}") };
+        assert_eq!(violations[0].path, field);
+    }
+    world.create(new).await;
 }
 
 #[tokio::test]
