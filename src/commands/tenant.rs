@@ -244,7 +244,9 @@ impl Desk {
         let id = life::named(&mut tx, slug).await.map_err(refused)?.id;
         let tenant = deed(&mut tx, id).await.map_err(refused)?;
         tx.commit().await.map_err(told)?;
-        mirror::tenant(&self.db, id).await.map_err(refused)?;
+        if let Err(error) = mirror::at_once(&self.db, &tenant).await {
+            println!("cluster {} is told later, by a worker: {}", tenant.cluster, refused(error));
+        }
         let closes = tenant.closes_at.map_or_else(String::new, |at| {
             format!("; everything of it is removed after {}", at.format("%Y-%m-%d %H:%M UTC"))
         });

@@ -120,14 +120,7 @@ impl Db {
                 login: figure(2)?,
                 schema_version: figure(3)?,
             },
-            limits: Limits {
-                transactions_max: figure(4)?,
-                requests_per_s: figure(5)?,
-                statement_ms_max: u32::try_from(row.get::<_, i32>(from + 6))
-                    .or_fault("read a tenant's row")?,
-                calls_max: figure(7)?,
-                jobs_max: figure(8)?,
-            },
+            limits: limits(row, from + 4)?,
         })
     }
 
@@ -182,6 +175,18 @@ impl Db {
     pub fn close(&self) {
         self.0.clusters.iter().for_each(Cluster::close);
     }
+}
+
+/// Reads the five limits, in the order of [`Limits`], which begin at `from`.
+pub fn limits(row: &Row, from: usize) -> Result<Limits, Fault> {
+    let figure = |at: usize| u16::try_from(row.get::<_, i32>(from + at)).or_fault("read limits");
+    Ok(Limits {
+        transactions_max: figure(0)?,
+        requests_per_s: figure(1)?,
+        statement_ms_max: u32::try_from(row.get::<_, i32>(from + 2)).or_fault("read limits")?,
+        calls_max: figure(3)?,
+        jobs_max: figure(4)?,
+    })
 }
 
 impl std::fmt::Debug for Db {

@@ -1,5 +1,5 @@
-//! Pages of a list: how many, after which cursor. A cursor is the id of the last row, signed and bound to tenant and
-//! list, so that it can neither be made up nor used elsewhere. Must never know what is listed.
+//! Pages of a list: how many, after which cursor. A cursor is the id of the last row, signed and bound to whose list
+//! it is and to which, so that it can neither be made up nor used elsewhere. Must never know what is listed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -55,11 +55,11 @@ impl Page {
     }
 }
 
-/// Makes and opens the cursors of one list of one tenant.
+/// Makes and opens the cursors of one list of one tenant, or of the platform.
 #[derive(Debug, Clone, Copy)]
 pub struct Cursors<'k> {
     key: &'k MasterKey,
-    tenant: TenantId,
+    whose: Uuid,
     list: &'static str,
 }
 
@@ -69,7 +69,12 @@ impl<'k> Cursors<'k> {
 
     /// For the named list of a tenant.
     pub fn new(key: &'k MasterKey, tenant: TenantId, list: &'static str) -> Self {
-        Self { key, tenant, list }
+        Self { key, whose: tenant.uuid(), list }
+    }
+
+    /// For the named list of the platform itself, which no tenant's id stands for.
+    pub fn of_platform(key: &'k MasterKey, list: &'static str) -> Self {
+        Self { key, whose: Uuid::nil(), list }
     }
 
     /// The cursor that stands for a row.
@@ -87,7 +92,7 @@ impl<'k> Cursors<'k> {
     }
 
     fn tag(&self, id: Uuid) -> Vec<u8> {
-        let message = [self.list.as_bytes(), self.tenant.uuid().as_bytes(), id.as_bytes()].concat();
+        let message = [self.list.as_bytes(), self.whose.as_bytes(), id.as_bytes()].concat();
         self.key.tag("cursor", &message).into_iter().take(Self::TAG_BYTES).collect()
     }
 }
@@ -104,7 +109,11 @@ mod tests {
         let cursor = calls.seal(Uuid::from_u128(9));
         let page = Page::asked(Some(5), Some(&cursor), &calls).unwrap();
         assert_eq!(page, Page { first: 5, after: Some(Uuid::from_u128(9)) });
-        for foreign in [Cursors::new(&key, there, "calls"), Cursors::new(&key, here, "callers")] {
+        for foreign in [
+            Cursors::new(&key, there, "calls"),
+            Cursors::new(&key, here, "callers"),
+            Cursors::of_platform(&key, "calls"),
+        ] {
             assert!(Page::asked(None, Some(&cursor), &foreign).is_err());
         }
         for bad in ["", "x", "AAAA", &cursor[1..]] {

@@ -68,6 +68,23 @@ pub async fn disable(tx: &mut PlatformTx, name: &str, reason: &str) -> Result<Op
     Ok(operator)
 }
 
+/// The operator on whose behalf the transaction is.
+pub async fn own(tx: &mut PlatformTx) -> Result<Operator, Error> {
+    let scope = tx.permit(Action::AuditRead)?;
+    match scope.actor() {
+        Actor::Operator(id) => get(tx, id).await,
+        Actor::ApiKey(_) | Actor::Carrier | Actor::Call(_) | Actor::Job(_) | Actor::CommandLine => {
+            Err(Error::NotFound("operator"))
+        }
+    }
+}
+
+/// The operator with this id.
+pub async fn get(tx: &mut PlatformTx, id: OperatorId) -> Result<Operator, Error> {
+    tx.permit(Action::AuditRead)?;
+    store::get(tx, id.uuid()).await?.ok_or(Error::NotFound("operator"))
+}
+
 /// Every operator, by name.
 pub async fn list(tx: &mut PlatformTx) -> Result<Vec<Operator>, Error> {
     tx.permit(Action::AuditRead)?;

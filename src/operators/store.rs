@@ -27,6 +27,8 @@ const DISABLE: Sql = Sql::new(
 );
 const ALL: Sql =
     Sql::new("select id, name, created_at, disabled_at from platform.operators order by name", &[]);
+const GET: Sql =
+    Sql::new("select id, name, created_at, disabled_at from platform.operators where id = $1", &[Type::UUID]);
 const KEY_OWNER: Sql = Sql::new(
     "select o.id from platform.operator_keys k join platform.operators o on o.id = k.operator_id
       where k.secret_sha256 = $1 and k.revoked_at is null and o.disabled_at is null",
@@ -67,6 +69,10 @@ pub(super) async fn disable(tx: &mut PlatformTx, name: &str) -> Result<Option<Op
 
 pub(super) async fn all(tx: &mut PlatformTx) -> Result<Vec<Operator>, Fault> {
     Ok(tx.rows(&ALL, &[]).await?.iter().map(operator).collect())
+}
+
+pub(super) async fn get(tx: &mut PlatformTx, id: Uuid) -> Result<Option<Operator>, Fault> {
+    Ok(tx.row(&GET, &[&id]).await?.as_ref().map(operator))
 }
 
 pub(super) async fn key_owner(db: &Db, digest: &[u8]) -> Result<Option<OperatorId>, Fault> {

@@ -45,10 +45,16 @@ impl Domain {
     }
 }
 
-/// A tenant's hosts, proved or not.
+/// A tenant's hosts, proved or not, in order.
 pub async fn of(tx: &mut PlatformTx, tenant: TenantId) -> Result<Vec<Domain>, Error> {
+    Ok(of_each(tx, &[tenant]).await?.into_iter().map(|(_, domain)| domain).collect())
+}
+
+/// The hosts of these tenants, in order, each with whose it is.
+pub async fn of_each(tx: &mut PlatformTx, tenants: &[TenantId]) -> Result<Vec<(TenantId, Domain)>, Error> {
     tx.permit(Action::TenantsRead)?;
-    Ok(store::domains::of(tx, tenant.uuid()).await?)
+    let ids: Vec<_> = tenants.iter().map(|tenant| tenant.uuid()).collect();
+    Ok(store::domains::of_each(tx, &ids).await?)
 }
 
 /// Asks for a host; repeated, it looks again. Hosts below `base_domain` are the platform's to give.
@@ -69,8 +75,8 @@ pub async fn ask(
             "another tenant has proved this host; it must give it up first",
         ));
     }
-    let there = store::domains::of(tx, tenant.uuid()).await?;
-    let known = there.iter().any(|domain| domain.host == host.as_str());
+    let there = store::domains::of_each(tx, &[tenant.uuid()]).await?;
+    let known = there.iter().any(|(_, domain)| domain.host == host.as_str());
     if !known && DOMAINS_MAX <= there.len() {
         return Err(conflict(
             "too_many_domains",

@@ -16,6 +16,7 @@ use crate::db::page::Page;
 use crate::db::tx::PlatformTx;
 use crate::error::{Error, Fault};
 use crate::ids::TenantId;
+use crate::tenancy::Limits;
 
 /// How long a closed tenant can be had back, where nothing else is said.
 pub const GRACE: TimeDelta = TimeDelta::days(30);
@@ -272,13 +273,19 @@ pub struct Plan {
     pub key: String,
     /// The name for people.
     pub name: String,
-    /// The limits, in the order of [`crate::tenancy::Limits`].
-    pub figures: [i32; 5],
+    /// What a tenant may take that has no exceptions from it.
+    pub limits: Limits,
 }
 
 /// The plans.
 pub async fn plans(tx: &mut PlatformTx) -> Result<Vec<Plan>, Error> {
     tx.permit(Action::TenantsRead)?;
-    let rows = store::life::plans(tx).await?;
-    Ok(rows.into_iter().map(|(key, name, figures)| Plan { key, name, figures }).collect())
+    Ok(store::life::plans(tx).await?)
+}
+
+/// What each of these tenants may take now: as its plan says, but for its exceptions.
+pub async fn limits(tx: &mut PlatformTx, tenants: &[TenantId]) -> Result<Vec<(TenantId, Limits)>, Error> {
+    tx.permit(Action::TenantsRead)?;
+    let ids: Vec<_> = tenants.iter().map(|tenant| tenant.uuid()).collect();
+    Ok(store::life::limits(tx, &ids).await?)
 }

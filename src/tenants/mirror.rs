@@ -1,11 +1,17 @@
 //! The copy of a tenant's row, and of templates and plans, in the cluster where the tenant's schema is: what its
 //! transactions read without leaving the cluster. The control plane's row is the truth; a copy may be late by a moment.
 
-use super::store;
+use super::{Tenant, store};
 use crate::db::Db;
 use crate::error::{Error, Fault};
 use crate::ids::{ClusterName, TenantId};
 use crate::tenancy::ClusterIndex;
+
+/// Copies a tenant's row right after a change of it was committed, where its cluster is another. Where this fails, the
+/// change holds all the same, and the job that was enqueued with it tells the cluster later.
+pub async fn at_once(db: &Db, changed: &Tenant) -> Result<(), Error> {
+    if changed.cluster.is_main() { Ok(()) } else { tenant(db, changed.id).await }
+}
 
 /// Copies a tenant's row to its cluster, unless a newer copy is there.
 pub async fn tenant(db: &Db, id: TenantId) -> Result<(), Error> {

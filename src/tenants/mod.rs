@@ -1,5 +1,5 @@
 //! Tenants: how they are made ([`birth`]), what becomes of them ([`life`]), by which numbers, hosts and keys they are
-//! reached ([`reach`], [`numbers`], [`domains`]), and how their agent speaks ([`agent`]). Owns the registry and the agent's
+//! reached ([`reach`], [`numbers`], [`domains`]), where they are kept ([`clusters`]), and how their agent speaks ([`agent`]). Owns the registry and the agent's
 //! settings; must never know what happens in a call, nor any transport.
 //!
 //! Operations on tenants from outside take a [`PlatformTx`] that was begun on an operator's behalf; what a tenant does
@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod birth;
+pub mod clusters;
 pub mod domains;
 pub mod jobs;
 pub mod life;

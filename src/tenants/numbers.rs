@@ -17,10 +17,14 @@ pub async fn own(tx: &mut TenantTx<'_>) -> Result<Vec<String>, Error> {
     Ok(store::numbers::own(tx).await?)
 }
 
-/// The numbers of any tenant, in order.
-pub async fn of(tx: &mut PlatformTx, tenant: TenantId) -> Result<Vec<String>, Error> {
+/// The numbers of these tenants, in order, each with whose it is.
+pub async fn of_each(
+    tx: &mut PlatformTx,
+    tenants: &[TenantId],
+) -> Result<Vec<(TenantId, PhoneNumber)>, Error> {
     tx.permit(Action::TenantsRead)?;
-    Ok(store::numbers::of(tx, tenant.uuid()).await?)
+    let ids: Vec<_> = tenants.iter().map(|tenant| tenant.uuid()).collect();
+    Ok(store::numbers::of_each(tx, &ids).await?)
 }
 
 /// Gives a tenant a number that nobody has. `account` is the tenant's own carrier account, where it is in that.

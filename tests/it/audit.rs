@@ -139,11 +139,14 @@ async fn operators_are_written_down_and_lose_everything_at_once() {
     let scope = operators::holder_of_key(&world.app.db, &key).await.unwrap().unwrap();
     let tenant = world.tenant().await;
     let mut tx = world.app.db.operate(&scope).await.unwrap();
+    assert_eq!(operators::own(&mut tx).await.unwrap(), operator);
     life::suspend(&mut tx, tenant.id, "unpaid").await.unwrap();
     tx.commit().await.unwrap();
     let log =
         world.operate(async |tx| audit::list(tx, Chain::Tenant(tenant.id), None, 1).await).await.unwrap();
     assert_eq!(log[0].actor, operator.id.to_string());
+    let nobody = world.operate(async |tx| operators::own(tx).await).await;
+    assert!(matches!(nobody, Err(Error::NotFound("operator"))), "at the command line: {nobody:?}");
     let twice = world.operate(async |tx| operators::create(tx, "Grace").await).await;
     assert!(matches!(twice, Err(Error::Conflict { code: "operator_exists", .. })), "{twice:?}");
     world.operate(async |tx| operators::disable(tx, "Grace", "left").await).await.unwrap();

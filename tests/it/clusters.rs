@@ -7,8 +7,10 @@ use neurosphere::access::{Actor, PlatformScope, Role};
 use neurosphere::calls::{self, Arrival, Arrived};
 use neurosphere::db::blueprint::Blueprint;
 use neurosphere::db::fleet::{Fleet, Options};
+use neurosphere::error::Error;
 use neurosphere::jobs::runner::{Handlers, Runner};
 use neurosphere::jobs::{Kind, enqueue};
+use neurosphere::tenants::clusters::{self, Cluster, Schemas};
 use neurosphere::tenants::life::{self, Exceptions, Terms};
 use neurosphere::tenants::{State, birth, mirror, reach};
 use serde_json::json;
@@ -156,6 +158,31 @@ async fn a_lost_cluster_takes_its_own_tenants_down_and_nobody_else() {
     wire.mend();
     api.data(&there, LOOK, json!({})).await;
     api.running.stop().await;
+}
+
+#[tokio::test]
+async fn clusters_are_counted_and_one_that_is_lost_says_so() {
+    let (world, wire) = World::of_two_clusters().await;
+    let db = &world.app.db;
+    let west = db.cluster_named("west").unwrap();
+    world.tenant_in("west").await;
+    world.tenant().await;
+    world.tenant_behind().await;
+    birth::fill_pool(db, world.owners(), west, 2).await.unwrap();
+    let seen = async || clusters::overview(db, &operator()).await.unwrap();
+    let cluster = |name: &str, tenants, schemas| Cluster { name: name.to_owned(), tenants, schemas };
+    let here = cluster("main", 2, Some(Schemas { prepared: 0, pending: 1, failed: 0 }));
+    let there = cluster("west", 1, Some(Schemas { prepared: 2, pending: 0, failed: 0 }));
+    assert_eq!(seen().await, [here.clone(), there]);
+    wire.cut();
+    assert_eq!(seen().await, [here.clone(), cluster("west", 1, None)], "nothing is waited for");
+    wire.mend();
+    let moved = "begin; set local role neurosphere_platform;
+                 update platform.tenants set cluster = 'east' where cluster = 'west'; commit";
+    world.as_owner().await.batch_execute(moved).await.unwrap();
+    assert_eq!(seen().await[2], cluster("east", 1, None), "tenants of a cluster that this process lacks");
+    let nobody = PlatformScope::mint(Actor::CommandLine, Role::Job);
+    assert!(matches!(clusters::overview(db, &nobody).await, Err(Error::Forbidden)));
 }
 
 #[expect(clippy::disallowed_methods, reason = "what is measured is how long a person would wait")]

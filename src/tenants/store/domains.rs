@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::db::tx::{PlatformTx, Sql};
 use crate::db::{Row, Type};
 use crate::error::Fault;
+use crate::ids::TenantId;
 use crate::tenants::domains::Domain;
 
 const ASK: Sql = Sql::new(
@@ -19,10 +20,10 @@ const FIND: Sql = Sql::new(
       where d.host = $1 and d.tenant_id = $2",
     &[Type::TEXT, Type::UUID],
 );
-const OF_TENANT: Sql = Sql::new(
-    "select d.host, d.proof, d.verified_at, d.checked_at, d.failure from platform.domains d
-      where d.tenant_id = $1 order by d.host",
-    &[Type::UUID],
+const OF_EACH: Sql = Sql::new(
+    "select d.host, d.proof, d.verified_at, d.checked_at, d.failure, d.tenant_id from platform.domains d
+      where d.tenant_id = any($1) order by d.host",
+    &[Type::UUID_ARRAY],
 );
 const HOLDER: Sql = Sql::new(
     "select tenant_id from platform.domains where host = $1 and verified_at is not null",
@@ -66,8 +67,12 @@ pub(in crate::tenants) async fn find(
     Ok(tx.row(&FIND, &[&host, &tenant]).await?.as_ref().map(domain))
 }
 
-pub(in crate::tenants) async fn of(tx: &mut PlatformTx, tenant: Uuid) -> Result<Vec<Domain>, Fault> {
-    Ok(tx.rows(&OF_TENANT, &[&tenant]).await?.iter().map(domain).collect())
+pub(in crate::tenants) async fn of_each(
+    tx: &mut PlatformTx,
+    tenants: &[Uuid],
+) -> Result<Vec<(TenantId, Domain)>, Fault> {
+    let owned = |row: &Row| (row.get::<_, Uuid>(5).into(), domain(row));
+    Ok(tx.rows(&OF_EACH, &[&tenants]).await?.iter().map(owned).collect())
 }
 
 /// Who has proved the host.

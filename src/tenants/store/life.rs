@@ -5,9 +5,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::db::tx::{PlatformTx, Sql};
-use crate::db::{Db, Type};
+use crate::db::{self, Db, Row, Type};
 use crate::error::Fault;
-use crate::tenancy::ClusterIndex;
+use crate::ids::TenantId;
+use crate::tenancy::{ClusterIndex, Limits};
+use crate::tenants::life::Plan;
 
 const SET_STATE: Sql = Sql::new(
     "update platform.tenants set state = $2, closes_at = $3, updated_at = $4 where id = $1",
@@ -27,6 +29,11 @@ const PLANS: Sql = Sql::new(
     "select key, name, transactions_max, requests_per_s, statement_ms_max, calls_max, jobs_max from platform.plans
       order by key",
     &[],
+);
+const LIMITS: Sql = Sql::new(
+    "select y.id, y.transactions_max, y.requests_per_s, y.statement_ms_max, y.calls_max, y.jobs_max
+       from platform.tenancies y where y.id = any($1)",
+    &[Type::UUID_ARRAY],
 );
 /// Everything that leads to a tenant or was done for it. Its row and its names stay, so that nobody takes them, and its
 /// log.
@@ -76,13 +83,18 @@ pub(in crate::tenants) async fn plan_exists(tx: &mut PlatformTx, plan: &str) -> 
     Ok(tx.row(&PLAN_EXISTS, &[&plan]).await?.is_some())
 }
 
-/// A plan: key, name, and the five limits in the order of [`crate::tenancy::Limits`].
-pub(in crate::tenants) type PlanRow = (String, String, [i32; 5]);
+pub(in crate::tenants) async fn plans(tx: &mut PlatformTx) -> Result<Vec<Plan>, Fault> {
+    let plan = |row: &Row| Ok(Plan { key: row.get(0), name: row.get(1), limits: db::limits(row, 2)? });
+    tx.rows(&PLANS, &[]).await?.iter().map(plan).collect()
+}
 
-pub(in crate::tenants) async fn plans(tx: &mut PlatformTx) -> Result<Vec<PlanRow>, Fault> {
-    let rows = tx.rows(&PLANS, &[]).await?;
-    let figures = |row: &crate::db::Row| [2, 3, 4, 5, 6].map(|column| row.get(column));
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1), figures(row))).collect())
+/// The limits in force of those of the ids that are tenants.
+pub(in crate::tenants) async fn limits(
+    tx: &mut PlatformTx,
+    tenants: &[Uuid],
+) -> Result<Vec<(TenantId, Limits)>, Fault> {
+    let limits = |row: &Row| Ok((row.get::<_, Uuid>(0).into(), db::limits(row, 1)?));
+    tx.rows(&LIMITS, &[&tenants]).await?.iter().map(limits).collect()
 }
 
 /// Removes what leads to a tenant and marks its row; run on the control plane's cluster.

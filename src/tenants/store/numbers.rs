@@ -2,9 +2,10 @@
 
 use uuid::Uuid;
 
-use crate::db::Type;
 use crate::db::tx::{PlatformTx, Sql, TenantTx};
-use crate::error::Fault;
+use crate::db::{Row, Type};
+use crate::error::{Fault, OrFault as _};
+use crate::ids::{PhoneNumber, TenantId};
 
 const ASSIGN: Sql = Sql::new(
     "insert into platform.phone_numbers (number, tenant_id, account_sid) values ($1, $2, $3)
@@ -24,6 +25,10 @@ const RELEASE: Sql = Sql::new(
 );
 const OF_TENANT: Sql =
     Sql::new("select number from platform.phone_numbers where tenant_id = $1 order by number", &[Type::UUID]);
+const OF_EACH: Sql = Sql::new(
+    "select tenant_id, number from platform.phone_numbers where tenant_id = any($1) order by number",
+    &[Type::UUID_ARRAY],
+);
 const ACCOUNT_OWNER: Sql = Sql::new(
     "select tenant_id from platform.credentials where provider = 'twilio' and account = $1",
     &[Type::TEXT],
@@ -66,9 +71,16 @@ pub(in crate::tenants) async fn account_owner(
     Ok(tx.row(&ACCOUNT_OWNER, &[&account]).await?.map(|row| row.get(0)))
 }
 
-/// The tenant's numbers, as an operator asks for them.
-pub(in crate::tenants) async fn of(tx: &mut PlatformTx, tenant: Uuid) -> Result<Vec<String>, Fault> {
-    Ok(tx.rows(&OF_TENANT, &[&tenant]).await?.iter().map(|row| row.get(0)).collect())
+/// The numbers of tenants, as an operator asks for them.
+pub(in crate::tenants) async fn of_each(
+    tx: &mut PlatformTx,
+    tenants: &[Uuid],
+) -> Result<Vec<(TenantId, PhoneNumber)>, Fault> {
+    let number = |row: &Row| {
+        let number = row.get::<_, &str>(1).parse().or_fault("read a tenant's number")?;
+        Ok((row.get::<_, Uuid>(0).into(), number))
+    };
+    tx.rows(&OF_EACH, &[&tenants]).await?.iter().map(number).collect()
 }
 
 /// The tenant's numbers, as it asks for them itself.
