@@ -6,6 +6,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
+use neurosphere::graphql;
 use std::process::ExitCode;
 
 /// `NeuroSphere`: AI agents that answer the telephone, for many businesses, each on its own.
@@ -34,8 +35,12 @@ enum Command {
     /// List and make industry templates
     #[command(subcommand)]
     Template(commands::template::Template),
-    /// Print the GraphQL schema, as it stands in graphql/schema.graphql
-    Schema,
+    /// Print a GraphQL schema, as it stands in graphql/
+    Schema {
+        /// The platform's own, for operators, instead of the tenants'
+        #[arg(long)]
+        platform: bool,
+    },
     /// Check everything that the service needs, and say what to do where it is missing
     Doctor,
     /// Two businesses, three calls, and the proof that they share nothing
@@ -64,8 +69,8 @@ async fn run(command: Command) -> Result<ExitCode, String> {
         Command::Operator(operator) => operator.run().await,
         Command::Audit(audit) => audit.run().await,
         Command::Template(template) => template.run().await,
-        Command::Schema => {
-            print!("{}", neurosphere::graphql::sdl());
+        Command::Schema { platform } => {
+            print!("{}", if platform { graphql::platform::sdl() } else { graphql::sdl() });
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor => commands::doctor::run().await,

@@ -1,5 +1,5 @@
 //! Reads what many nodes of one answer ask for with one statement per kind of thing. Made anew for every request, so
-//! that nothing is kept from one tenant, or from one moment, to another.
+//! that nothing is kept from one tenant, or from one moment, to another. Must never know which node asks.
 
 use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
@@ -17,20 +17,30 @@ use crate::templates::catalog;
 use crate::templates::version::TemplateVersion;
 use crate::{callers, calls};
 
-/// What a request's loaders read with.
+/// What a tenant's request reads with.
 pub(super) struct Reader {
-    db: Db,
-    scope: TenantScope,
+    pub(super) db: Db,
+    pub(super) scope: TenantScope,
 }
 
-/// The loaders of one request.
-pub(super) struct Loaders(DataLoader<Reader>);
+/// The loaders of one request, which read with `R`.
+pub(super) struct Loaders<R>(DataLoader<R>);
 
-impl Loaders {
-    /// Loaders that read for one tenant.
-    pub(super) fn new(door: &Door, scope: TenantScope) -> Self {
+impl<R: Send + Sync + 'static> Loaders<R> {
+    pub(super) fn new(door: &Door, reader: R) -> Self {
         let tasks = door.tasks.clone();
-        Self(DataLoader::new(Reader { db: door.db.clone(), scope }, move |batch| tasks.spawn(batch)))
+        Self(DataLoader::new(reader, move |batch| tasks.spawn(batch)))
+    }
+
+    /// The thing of that key, if there is one.
+    pub(super) async fn one<K>(ctx: &Context<'_>, key: K) -> Result<Option<R::Value>, Problem>
+    where
+        K: Send + Sync + Hash + Eq + Clone + 'static,
+        R: Loader<K, Error = Problem>,
+    {
+        let loaders = ctx.data_opt::<Self>();
+        let Self(loader) = loaders.ok_or_else(|| Fault::new("answer a request without its loaders"))?;
+        loader.load_one(key).await
     }
 }
 
@@ -40,9 +50,7 @@ where
     K: Send + Sync + Hash + Eq + Clone + 'static,
     Reader: Loader<K, Error = Problem>,
 {
-    let loaders = ctx.data_opt::<Loaders>();
-    let Loaders(loader) = loaders.ok_or_else(|| Fault::new("answer a request without its loaders"))?;
-    loader.load_one(key).await
+    Loaders::<Reader>::one(ctx, key).await
 }
 
 /// The thing of that key, which must be there.

@@ -1,6 +1,7 @@
-//! GraphQL: the schema that a business's own software and dashboards read and write through. Each resolver opens a
-//! transaction of the asking tenant and calls one operation of a slice. Owns wire types, descriptions and limits; must
-//! never know SQL, a rule of the business, or how a request reached it.
+//! GraphQL: the schema that a business's own software and dashboards read and write through, and beside it the
+//! platform's own ([`platform`]). Each resolver opens a transaction of the asking tenant, or on the control plane on the
+//! asking operator's behalf, and calls one operation of a slice. Owns wire types, descriptions and limits; must never
+//! know SQL, a rule of the business, or how a request reached it.
 //!
 //! Start at [`query::Query`]; what a refusal looks like is in [`problem`], what is refused unread in [`limits`].
 
@@ -12,12 +13,13 @@ mod loaders;
 mod memory;
 mod mutation;
 mod page;
+pub mod platform;
 pub mod problem;
 mod query;
 mod subscription;
 mod tenant;
 
-use async_graphql::{Context, Request, SDLExportOptions, SchemaBuilder};
+use async_graphql::{Context, ObjectType, Request, SDLExportOptions, SchemaBuilder, SubscriptionType};
 use chrono::{DateTime, Utc};
 use tokio_util::task::TaskTracker;
 
@@ -29,7 +31,7 @@ use crate::db::tx::TenantSession;
 use crate::error::Fault;
 use call::{Call, CallEvent, Turn};
 use caller::Caller;
-use loaders::Loaders;
+use loaders::{Loaders, Reader};
 use memory::Memory;
 use mutation::Mutation;
 use page::Listed;
@@ -52,16 +54,21 @@ pub struct Door {
 }
 
 fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
-    Schema::build(Query, Mutation, Subscription)
-        .limit_depth(limits::DEPTH_MAX)
-        .limit_complexity(limits::COMPLEXITY_MAX)
-        .limit_directives(limits::DIRECTIVES_MAX)
-        .disable_suggestions()
+    limited(Schema::build(Query, Mutation, Subscription))
         .override_output_type_description::<Listed<Call>>("A page of calls.")
         .override_output_type_description::<Listed<CallEvent>>("A page of a call's log.")
         .override_output_type_description::<Listed<Caller>>("A page of callers.")
         .override_output_type_description::<Listed<Memory>>("A page of what is remembered about a caller.")
         .override_output_type_description::<Listed<Turn>>("A page of what was said in a call.")
+}
+
+/// What both schemas have in common: how much a request may ask for, and the words for what is not ours.
+fn limited<Q, M, S>(builder: SchemaBuilder<Q, M, S>) -> SchemaBuilder<Q, M, S> {
+    builder
+        .limit_depth(limits::DEPTH_MAX)
+        .limit_complexity(limits::COMPLEXITY_MAX)
+        .limit_directives(limits::DIRECTIVES_MAX)
+        .disable_suggestions()
         .override_output_type_description::<DateTime<Utc>>(
             "A moment in UTC by RFC 3339, e.g. 2026-01-31T16:00:00Z.",
         )
@@ -74,15 +81,25 @@ pub fn schema(door: Door) -> Schema {
 
 /// The schema as text, as it stands in `graphql/schema.graphql`.
 pub fn sdl() -> String {
+    printed(builder())
+}
+
+fn printed<Q, M, S>(builder: SchemaBuilder<Q, M, S>) -> String
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
     let options = SDLExportOptions::new().prefer_single_line_descriptions().use_space_ident();
-    let text = builder().finish().sdl_with_options(options);
+    let text = builder.finish().sdl_with_options(options);
     let lines: Vec<_> = text.lines().map(str::trim_end).collect();
     format!("{}\n", lines.join("\n").trim())
 }
 
 /// Lends a request the right to act for a tenant.
 pub fn authorised(request: Request, door: &Door, scope: TenantScope) -> Request {
-    request.data(Loaders::new(door, scope)).data(scope)
+    let reader = Reader { db: door.db.clone(), scope };
+    request.data(Loaders::new(door, reader)).data(scope)
 }
 
 /// The door and the right to act of the request that is being answered.

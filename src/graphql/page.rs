@@ -33,13 +33,18 @@ pub(super) fn cost(first: Option<i32>, each: usize) -> usize {
 }
 
 /// The place of a numbered row, such as a turn, in the form that cursors carry.
-pub(super) fn place_of(sequence: i32) -> Uuid {
-    Uuid::from_u128(u128::from(sequence.unsigned_abs()))
+pub(super) fn place_of(sequence: impl Into<i64>) -> Uuid {
+    Uuid::from_u128(u128::from(sequence.into().unsigned_abs()))
 }
 
 /// The number that a page of numbered rows begins after.
 pub(super) fn after(page: Page) -> i32 {
     page.after.map_or(0, |place| i32::try_from(place.as_u128()).unwrap_or(i32::MAX))
+}
+
+/// The number that a page of numbered rows, newest first, begins before.
+pub(super) fn before(page: Page) -> Option<i64> {
+    page.after.map(|place| i64::try_from(place.as_u128()).unwrap_or(0))
 }
 
 /// Rows to read so that the next page shows.

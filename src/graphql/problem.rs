@@ -47,11 +47,11 @@ impl From<Problem> for async_graphql::Error {
 /// Why a mutation was refused. Nothing was changed.
 #[derive(Debug, SimpleObject)]
 pub(super) struct UserError {
-    /// A stable code to match on, e.g. `INVALID`, `NOT_FOUND`, `FORBIDDEN` or `STALE_REVISION`.
+    /// A stable code to match on, e.g. `INVALID`, `NOT_FOUND` or `FORBIDDEN`.
     code: String,
     /// What is wrong and what to do, for people.
     message: String,
-    /// Which input is meant: the name of a field, or a JSON Pointer into a profile; absent when it is the whole.
+    /// Which input is meant: the name of a field, or a JSON Pointer into a document; absent when it is the whole.
     field: Option<String>,
 }
 

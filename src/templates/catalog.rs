@@ -57,6 +57,9 @@ pub async fn list(db: &Db) -> Result<Vec<Published>, Fault> {
 
 /// The newest version of a template.
 pub async fn latest(db: &Db, key: &str) -> Result<TemplateVersionId, Error> {
+    if key.contains('\0') {
+        return Err(Error::NotFound("template"));
+    }
     let mut tx = db.platform().await?;
     let id = store::latest(&mut tx, key).await?;
     tx.commit().await?;

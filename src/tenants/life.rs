@@ -2,7 +2,7 @@
 //! asks for the right, obeys the machine of states, and is a row of the audit log. Must never know a transport.
 
 use chrono::TimeDelta;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::birth::{claim_skeleton, claim_slug};
@@ -158,7 +158,7 @@ pub async fn rename(tx: &mut PlatformTx, id: TenantId, slug: &Slug, reason: &str
 }
 
 /// Exceptions from the plan; what is `None` is as the plan says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exceptions {
     /// See [`crate::tenancy::Limits::transactions_max`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -226,7 +226,7 @@ pub async fn set_terms(
     let deed = Deed { action: "tenant.terms", subject: &tenant.slug, reason: Some(reason), before, after };
     audit::record(tx, &scope, Chain::Tenant(id), deed).await?;
     jobs::after_change(tx, &tenant).await?;
-    Ok(Tenant { plan: terms.plan.clone(), exceptions: limits, canary: terms.canary, ..tenant })
+    Ok(Tenant { plan: terms.plan.clone(), exceptions: terms.exceptions, canary: terms.canary, ..tenant })
 }
 
 /// Refuses what is not the key of a plan.

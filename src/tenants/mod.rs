@@ -19,7 +19,6 @@ pub mod slug;
 mod store;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 
 use crate::access::Action;
 use crate::db::tx::TenantTx;
@@ -27,6 +26,7 @@ use crate::error::{Error, Fault, OrFault as _};
 use crate::ids::{ClusterName, TemplateVersionId, TenantId};
 use crate::words::words;
 use agent::{Agent, AgentChange};
+use life::Exceptions;
 
 words! {
     /// Where a tenant is in its life.
@@ -68,7 +68,7 @@ impl State {
 }
 
 /// A business on the platform.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
     /// Its id, which names its schema too.
     pub id: TenantId,
@@ -86,8 +86,8 @@ pub struct Tenant {
     pub schema_version: i32,
     /// What it may take.
     pub plan: String,
-    /// What is otherwise than the plan says, as JSON.
-    pub exceptions: Value,
+    /// What is otherwise than the plan says.
+    pub exceptions: Exceptions,
     /// Whether its schema is migrated before the others'.
     pub canary: bool,
     /// When everything of it is removed, once it is closed.
@@ -109,7 +109,7 @@ impl TryFrom<store::TenantRow> for Tenant {
             cluster: row.cluster.parse().or_fault("read a tenant's cluster")?,
             schema_version: row.schema_version,
             plan: row.plan,
-            exceptions: row.limits,
+            exceptions: serde_json::from_value(row.limits).or_fault("read a tenant's exceptions")?,
             canary: row.canary,
             closes_at: row.closes_at,
             created_at: row.created_at,
