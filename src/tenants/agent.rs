@@ -198,9 +198,9 @@ impl Agent {
             "must have 1 to 80 characters",
         );
         must(
-            !self.name.contains(['{', '}', '"', '\n']),
+            !self.name.contains(|c: char| matches!(c, '{' | '}' | '"') || c.is_control()),
             "name",
-            "must not contain braces, quotes or line breaks",
+            "must not contain braces, double quotes or control characters",
         );
         must(VOICES.contains(&self.voice.as_str()), "voice", "is not one of the voices on offer");
         let language = self.language.len() == 2 && self.language.bytes().all(|b| b.is_ascii_lowercase());
@@ -241,6 +241,11 @@ impl Agent {
                 !rule.keyword.trim().is_empty(),
                 &format!("transferRules.{place}.keyword"),
                 "must not be empty",
+            );
+            must(
+                !rule.keyword.contains(char::is_control) && !rule.description.contains(char::is_control),
+                &format!("transferRules.{place}"),
+                "must not contain control characters",
             );
             let number = rule.number.parse::<PhoneNumber>().is_ok();
             must(
@@ -334,6 +339,37 @@ mod tests {
             "transferRules.0.number",
         ];
         assert_eq!(paths, expected);
+    }
+
+    #[test]
+    fn no_text_has_control_characters() {
+        let rule = |keyword: &str, description: &str| TransferRule {
+            keyword: keyword.to_owned(),
+            number: "+19495550123".to_owned(),
+            description: description.to_owned(),
+        };
+        let text = || Some("Barb\0ara".to_owned());
+        let change = AgentChange {
+            name: text(),
+            new_caller_greeting: text(),
+            returning_caller_greeting: text(),
+            transfer_rules: Some(vec![
+                rule("sales", "Sales"),
+                rule("sa\0les", "Sales"),
+                rule("sales", "Sa\0les"),
+            ]),
+            busy_message: text(),
+            ..AgentChange::default()
+        };
+        let expected = [
+            "name",
+            "newCallerGreeting",
+            "returningCallerGreeting",
+            "busyMessage",
+            "transferRules.1",
+            "transferRules.2",
+        ];
+        assert_eq!(refused(change), expected);
     }
 
     #[test]
