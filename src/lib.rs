@@ -17,6 +17,10 @@
 //! row, merges the patch, has [`templates`] judge the result, and writes it. A refusal comes back as data in the payload;
 //! a [`error::Fault`] is logged once and told as a code with the request's id. The resolver commits, once, at the rim.
 //!
+//! An operator's mutation on `platform.BASE_DOMAIN` takes the same way to another schema ([`graphql::platform`]): there
+//! [`operators::holder_of_key`] gives an [`access::PlatformScope`], and the transaction is a [`db::tx::PlatformTx`], which
+//! reaches the control plane and no tenant's schema.
+//!
 //! # Where things are
 //!
 //! | | |

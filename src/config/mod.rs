@@ -2,12 +2,14 @@
 //! values are used for.
 
 mod database;
+mod http;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use url::Url;
 
 pub use database::{Cluster, Database, Pooler, login_role};
+pub use http::Http;
 
 use crate::secret::{MasterKey, Secret};
 
@@ -41,17 +43,6 @@ pub enum Environment {
     Development,
     /// Where customers are.
     Production,
-}
-
-/// Where we listen and under which names we are reached.
-#[derive(Debug, Clone)]
-pub struct Http {
-    /// `LISTEN_ADDR`.
-    pub listen: SocketAddr,
-    /// What carriers are given and sign (`PUBLIC_URL`), without a trailing slash.
-    pub public_url: Url,
-    /// Tenants are `{slug}.BASE_DOMAIN`.
-    pub base_domain: String,
 }
 
 /// The telephone carrier.
@@ -113,8 +104,7 @@ impl Config {
     /// Reads variables through `get`; an empty value counts as unset.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, Mistakes> {
         let mut from = Reader { get: &get, mistakes: Vec::new() };
-        let listen = from.parsed("LISTEN_ADDR", "127.0.0.1:8080", "an address such as 127.0.0.1:8080");
-        let default_public = listen.map_or_else(String::new, |at: SocketAddr| format!("http://{at}"));
+        let http = from.http();
         let master_key = from.required("MASTER_KEY", "make one with: openssl rand -hex 32");
         let master_key = master_key.and_then(|hex| {
             from.must(
@@ -128,13 +118,11 @@ impl Config {
             other => from.must(None, &format!("ENVIRONMENT is {other:?}; it is development or production")),
         };
         let database = from.database(master_key.as_ref());
-        let public_url = from.url("PUBLIC_URL", &default_public);
         let twilio_url = from.url("TWILIO_API_URL", "https://api.twilio.com");
         let openai_url = from.url("OPENAI_BASE_URL", "https://api.openai.com/v1");
         let twilio_sid = from.required("TWILIO_ACCOUNT_SID", "the AC… of the Twilio console");
         let twilio_token = from.required("TWILIO_AUTH_TOKEN", "the primary auth token of the Twilio console");
         let openai_key = from.required("OPENAI_API_KEY", "a key of the OpenAI platform");
-        let base_domain = from.text("BASE_DOMAIN", "localhost");
         let openai_names = from.openai_models();
         let tenants_prepared = from.parsed("TENANTS_PREPARED", "4", "a number of schemas");
         let dns_server = match from.found("DNS_SERVER") {
@@ -154,7 +142,7 @@ impl Config {
             let [realtime_model, transcription_model, text_model, embedding_model] = openai_names;
             Some(Self {
                 database: database?,
-                http: Http { listen: listen?, public_url: public_url?, base_domain },
+                http: http?,
                 twilio: Twilio {
                     account_sid: twilio_sid?,
                     auth_token: Secret::new(twilio_token?),
@@ -208,9 +196,9 @@ impl Operations {
             from.mistakes
                 .push("DATABASE_URL is not set: this command needs the owner's connection".to_owned());
         }
-        let base_domain = from.text("BASE_DOMAIN", "localhost");
-        match (database, master_key) {
-            (Some(database), Some(master_key)) if from.mistakes.is_empty() => {
+        let base_domain = from.base_domain();
+        match (database, base_domain, master_key) {
+            (Some(database), Some(base_domain), Some(master_key)) if from.mistakes.is_empty() => {
                 Ok(Self { database, base_domain, master_key })
             }
             _ => Err(Mistakes(from.mistakes)),
@@ -319,18 +307,39 @@ mod tests {
         assert_ne!(main.login_password(1).reveal(), main.login_password(0).reveal());
     }
 
+    /// What must be set, and these.
+    fn given(more: &[(&str, &str)]) -> Result<Config, Mistakes> {
+        let base = [
+            ("MASTER_KEY", KEY),
+            ("DATABASE_URL", "postgres://owner:pw@db.example/neuro"),
+            ("TWILIO_ACCOUNT_SID", "AC1"),
+            ("TWILIO_AUTH_TOKEN", "t"),
+            ("OPENAI_API_KEY", "k"),
+        ];
+        read(&[base.as_slice(), more].concat())
+    }
+
+    #[test]
+    fn the_platforms_host_is_none_that_a_tenant_can_have() {
+        let host = |more: &[(&str, &str)]| given(more).map(|config| config.http.platform_host).ok();
+        let told = |text: &str| Some(text.to_owned());
+        assert_eq!(host(&[]), told("platform.localhost"));
+        let base = ("BASE_DOMAIN", "NeuroSphere.ai");
+        assert_eq!(host(&[base]), told("platform.neurosphere.ai"));
+        for good in ["platform.neurosphere.ai", "operators.example.net", "xneurosphere.ai", "neurosphere.ai"]
+        {
+            assert_eq!(host(&[base, ("PLATFORM_HOST", good)]), told(good));
+        }
+        for bad in
+            ["peterson.neurosphere.ai", "a.platform.neurosphere.ai", "a..b", "a.b:80", "https://a.b", "a b"]
+        {
+            assert_eq!(host(&[base, ("PLATFORM_HOST", bad)]), None, "{bad}");
+        }
+        assert_eq!(host(&[("BASE_DOMAIN", "neurosphere.ai:8080")]), None);
+    }
+
     #[test]
     fn further_clusters_are_named_and_each_needs_its_url() {
-        let given = |more: &[(&str, &str)]| {
-            let base = [
-                ("MASTER_KEY", KEY),
-                ("DATABASE_URL", "postgres://owner:pw@db.example/neuro"),
-                ("TWILIO_ACCOUNT_SID", "AC1"),
-                ("TWILIO_AUTH_TOKEN", "t"),
-                ("OPENAI_API_KEY", "k"),
-            ];
-            read(&[base.as_slice(), more].concat())
-        };
         let west = ("DATABASE_URL_WEST", "postgres://owner:pw@west.example/neuro");
         let config = given(&[("DATABASE_CLUSTERS", "west"), west]).unwrap();
         let names: Vec<_> = config.database.others.iter().map(|cluster| cluster.name.to_string()).collect();

@@ -166,14 +166,12 @@ fn is_account(sid: &str) -> bool {
 
 /// The agent's name is not the tenant's.
 fn of_the_agent(error: Error) -> Error {
+    let Error::Invalid(violations) = error else { return error };
     let renamed = |violation: Violation| match violation.path.as_str() {
         "name" => Violation { path: "agentName".to_owned(), ..violation },
         _ => violation,
     };
-    match error {
-        Error::Invalid(violations) => Error::Invalid(violations.into_iter().map(renamed).collect()),
-        other @ (Error::Forbidden | Error::NotFound(_) | Error::Conflict { .. } | Error::Fault(_)) => other,
-    }
+    Error::Invalid(violations.into_iter().map(renamed).collect())
 }
 
 enum Begun {

@@ -7,11 +7,14 @@ use neurosphere::access::Role;
 use neurosphere::app::{Only, Running};
 use neurosphere::calls::{self, Arrival, Arrived, Speaker, Turn};
 use neurosphere::ids::{CallId, PhoneNumber};
+use neurosphere::secret::Secret;
 use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -30,7 +33,8 @@ impl Api {
     pub(crate) async fn of(world: &World) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let running = world.app.clone().start_on(listener, Only::Api).unwrap();
-        Self { running, http: reqwest::Client::builder().build().unwrap() }
+        let http = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+        Self { running, http }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -40,14 +44,25 @@ impl Api {
     /// Any request to `/graphql…`, with the tenant's host and key unless they are replaced.
     pub(crate) async fn send(
         &self,
-        (method, path): (Method, &str),
+        to: (Method, &str),
         tenant: &TestTenant,
         headers: Headers<'_>,
         body: impl Into<reqwest::Body>,
     ) -> Response {
+        self.request(to, (&tenant.slug, &tenant.api_key), headers, body).await
+    }
+
+    /// Any request to `/graphql…` of a host below `localhost`, with a key, unless they are replaced.
+    pub(crate) async fn request(
+        &self,
+        (method, path): (Method, &str),
+        (label, key): (&str, &Secret),
+        headers: Headers<'_>,
+        body: impl Into<reqwest::Body>,
+    ) -> Response {
         let mut all = HeaderMap::new();
-        let host = format!("{}.localhost:{}", tenant.slug, self.address().port());
-        let bearer = format!("Bearer {}", tenant.api_key.reveal());
+        let host = format!("{label}.localhost:{}", self.address().port());
+        let bearer = format!("Bearer {}", key.reveal());
         let usual = [("host", &*host), ("authorization", &*bearer), ("content-type", "application/json")];
         for (name, value) in usual.into_iter().chain(headers.iter().copied()) {
             all.insert(name, HeaderValue::from_str(value).unwrap());
@@ -74,6 +89,16 @@ impl Api {
         let mut answer = self.answer(tenant, query, variables).await;
         assert_eq!(answer.get("errors"), None, "{query}: {answer}");
         answer["data"].take()
+    }
+
+    /// The answer to a request that is written byte by byte, as no client would.
+    pub(crate) async fn raw(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(8), stream.read_to_end(&mut answer));
+        read.await.expect("no answer for 8 s").unwrap();
+        String::from_utf8(answer).unwrap()
     }
 
     /// A socket with the tenant's host, its headers replaced as told; the status where it is refused.

@@ -1,13 +1,15 @@
 //! How a tenant is made.
 
 use async_graphql::{Context, InputObject, Object, SimpleObject};
+use std::fmt::Display;
 
+use super::asked;
 use super::tenant::Tenant;
-use super::{asked, parsed};
 use crate::access::PlatformScope;
 use crate::db::Db;
 use crate::error::{Error, Violation};
 use crate::graphql::problem::{Problem, UserError, refusal};
+use crate::ids::TemplateVersionId;
 use crate::secret::Secret;
 use crate::templates::catalog;
 use crate::tenants::birth::{self, Account, Created, NewTenant};
@@ -86,24 +88,30 @@ impl Births {
 
 /// A process that answers requests makes no schemas: what the warm pool lacks, a worker makes.
 async fn created(db: &Db, scope: &PlatformScope, input: CreateTenantInput) -> Result<Created, Error> {
-    let template_version = catalog::latest(db, &input.template).await;
-    let template_version = template_version.map_err(|error| match error {
-        Error::NotFound(_) => Error::invalid("template", "is not one of the templates"),
-        other @ (Error::Forbidden | Error::Invalid(_) | Error::Conflict { .. } | Error::Fault(_)) => other,
-    });
-    let number = input.number.as_deref().map(|number| parsed("number", number)).transpose();
+    let template = match catalog::latest(db, &input.template).await {
+        Err(Error::NotFound(_)) => None,
+        found => Some(found?),
+    };
+    let key = input.idempotency_key.clone();
+    birth::create(db, None, scope, read(input, template)?, Some(&key)).await
+}
+
+/// What the texts of an input stand for; all that stand for nothing are named at once.
+fn read(input: CreateTenantInput, template: Option<TemplateVersionId>) -> Result<NewTenant, Error> {
     let mut wrong = Vec::new();
-    let slug = noted(parsed("slug", &input.slug), &mut wrong)?;
-    let time_zone = noted(parsed("timeZone", &input.time_zone), &mut wrong)?;
-    let cluster = noted(parsed("cluster", &input.cluster), &mut wrong)?;
-    let number = noted(number, &mut wrong)?;
-    let template_version = noted(template_version, &mut wrong)?;
+    let slug = noted("slug", input.slug.parse(), &mut wrong);
+    let time_zone = noted("timeZone", input.time_zone.parse(), &mut wrong);
+    let cluster = noted("cluster", input.cluster.parse(), &mut wrong);
+    let number = input.number.map(|number| number.parse()).transpose();
+    let number = noted("number", number, &mut wrong);
+    let template = noted("template", template.ok_or("is not one of the templates"), &mut wrong);
     let (Some(slug), Some(time_zone), Some(cluster), Some(number), Some(template_version)) =
-        (slug, time_zone, cluster, number, template_version)
+        (slug, time_zone, cluster, number, template)
     else {
         return Err(Error::Invalid(wrong));
     };
-    let new = NewTenant {
+    let account = |AccountInput { sid, auth_token }| Account { sid, auth_token: Secret::new(auth_token) };
+    Ok(NewTenant {
         slug,
         name: input.name,
         agent_name: input.agent_name,
@@ -112,23 +120,12 @@ async fn created(db: &Db, scope: &PlatformScope, input: CreateTenantInput) -> Re
         plan: input.plan,
         cluster,
         number,
-        account: input
-            .account
-            .map(|account| Account { sid: account.sid, auth_token: Secret::new(account.auth_token) }),
-    };
-    birth::create(db, None, scope, new, Some(&input.idempotency_key)).await
+        account: input.account.map(account),
+    })
 }
 
-/// What was read, or nothing and a note of what is wrong with it.
-fn noted<T>(read: Result<T, Error>, wrong: &mut Vec<Violation>) -> Result<Option<T>, Error> {
-    match read {
-        Ok(value) => Ok(Some(value)),
-        Err(Error::Invalid(violations)) => {
-            wrong.extend(violations);
-            Ok(None)
-        }
-        Err(error @ (Error::Forbidden | Error::NotFound(_) | Error::Conflict { .. } | Error::Fault(_))) => {
-            Err(error)
-        }
-    }
+/// The value, or nothing and a note of what is wrong with its field.
+fn noted<T>(field: &str, read: Result<T, impl Display>, wrong: &mut Vec<Violation>) -> Option<T> {
+    let note = |error| Violation { path: field.to_owned(), message: format!("{error}") };
+    read.map_err(|error| wrong.push(note(error))).ok()
 }

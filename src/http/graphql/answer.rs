@@ -16,7 +16,7 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A request that is not executed, for a reason that concerns HTTP.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Refusal {
-    pub(super) status: StatusCode,
+    status: StatusCode,
     code: &'static str,
     message: &'static str,
 }
@@ -29,6 +29,13 @@ impl Refusal {
         "UNAUTHORIZED",
         "send an API key of this business as `Authorization: Bearer …`",
     );
+    pub(super) const NO_OPERATOR: Self = Self::new(
+        StatusCode::UNAUTHORIZED,
+        "UNAUTHORIZED",
+        "send an operator's key as `Authorization: Bearer …`",
+    );
+    pub(super) const NOTHING_TO_FOLLOW: Self =
+        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there are no subscriptions at this host");
     pub(super) const FOREIGN_ORIGIN: Self =
         Self::new(StatusCode::FORBIDDEN, "FOREIGN_ORIGIN", "pages of another origin may not call this API");
     pub(super) const UNAVAILABLE: Self = Self::new(

@@ -1,5 +1,6 @@
-//! Who may come in: the host names the tenant, the key proves the right, and both must agree. A page of another origin
-//! is turned away, a sibling tenant's too: browsers count them as the same site. Must never know what is asked.
+//! Who may come in: the host names the tenant, or the platform itself, the key proves the right, and both must agree. A
+//! page of another origin is turned away, a sibling tenant's too: browsers count them as the same site. Must never know
+//! what is asked.
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
@@ -7,49 +8,76 @@ use url::{Position, Url};
 
 use super::Api;
 use super::answer::Refusal;
-use crate::access::TenantScope;
+use crate::access::{PlatformScope, TenantScope};
 use crate::error::Fault;
+use crate::operators;
 use crate::secret::Secret;
 use crate::tenants::State;
 use crate::tenants::reach::{self, Host};
 
+/// Whose API a host is for.
+pub(super) enum Site {
+    /// A tenant's, if one lives there.
+    Tenant(Host),
+    /// The platform's own.
+    Platform,
+}
+
+/// The right to act of a request.
+pub(super) enum Right {
+    /// Within a tenant.
+    Tenant(TenantScope),
+    /// On the platform.
+    Platform(PlatformScope),
+}
+
 /// The right to act of a request, by its host and its `Authorization` header.
-pub(super) async fn let_in(api: &Api, parts: &Parts) -> Result<TenantScope, Refusal> {
-    let host = host(api, &parts.headers, &parts.uri)?;
+pub(super) async fn let_in(api: &Api, parts: &Parts) -> Result<Right, Refusal> {
+    let site = site(api, parts)?;
     own_origin(&parts.headers, &parts.uri)?;
-    match key_of(&parts.headers) {
-        Some(key) => by_key(api, &host, &key).await,
-        None => Err(turned_away(api, &host).await),
+    let key = key_of(&parts.headers);
+    match site {
+        Site::Tenant(host) => by_key(api, &host, key.as_ref()).await.map(Right::Tenant),
+        Site::Platform => by_operators_key(api, key.as_ref()).await.map(Right::Platform),
     }
 }
 
-/// The right to act that a key gives on a host.
-pub(super) async fn by_key(api: &Api, host: &Host, key: &Secret) -> Result<TenantScope, Refusal> {
-    match reach::holder_of_key(&api.door.db, host, key).await {
-        Ok(Some(scope)) => Ok(scope),
-        Ok(None) => Err(turned_away(api, host).await),
-        Err(fault) => Err(unavailable(&fault)),
+/// The right to act that a key gives on a tenant's host.
+pub(super) async fn by_key(api: &Api, host: &Host, key: Option<&Secret>) -> Result<TenantScope, Refusal> {
+    let held = match key {
+        Some(key) => reach::holder_of_key(&api.door.db, host, key).await,
+        None => Ok(None),
+    };
+    match held.map_err(unavailable)? {
+        Some(scope) => Ok(scope),
+        None => Err(resident(api, host).await.err().unwrap_or(Refusal::UNAUTHORIZED)),
     }
 }
 
-/// Why one without a right is refused: nobody lives here, or the key is wrong.
-pub(super) async fn turned_away(api: &Api, host: &Host) -> Refusal {
-    match reach::at_host(&api.door.db, host).await {
-        Ok(Some(tenant)) if tenant.state == State::Active => Refusal::UNAUTHORIZED,
-        Ok(Some(_) | None) => Refusal::UNKNOWN_HOST,
-        Err(fault) => unavailable(&fault),
-    }
+async fn by_operators_key(api: &Api, key: Option<&Secret>) -> Result<PlatformScope, Refusal> {
+    let key = key.ok_or(Refusal::NO_OPERATOR)?;
+    let held = operators::holder_of_key(&api.door.db, key).await.map_err(unavailable)?;
+    held.ok_or(Refusal::NO_OPERATOR)
 }
 
-fn unavailable(fault: &Fault) -> Refusal {
+/// Refuses a host where no tenant is in service.
+pub(super) async fn resident(api: &Api, host: &Host) -> Result<(), Refusal> {
+    let found = reach::at_host(&api.door.db, host).await.map_err(unavailable)?;
+    let in_service = found.is_some_and(|tenant| tenant.state == State::Active);
+    if in_service { Ok(()) } else { Err(Refusal::UNKNOWN_HOST) }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used with map_err")]
+fn unavailable(fault: Fault) -> Refusal {
     tracing::error!(fault = fault.chain(), "nobody can be let in");
     Refusal::UNAVAILABLE
 }
 
 /// The one host that a request names; what proxies say about others is not asked.
-pub(super) fn host(api: &Api, headers: &HeaderMap, uri: &Uri) -> Result<Host, Refusal> {
-    let text = host_text(headers, uri).ok_or(Refusal::UNKNOWN_HOST)?;
-    Host::parse(text, &api.base_domain).ok_or(Refusal::UNKNOWN_HOST)
+pub(super) fn site(api: &Api, parts: &Parts) -> Result<Site, Refusal> {
+    let text = host_text(&parts.headers, &parts.uri).ok_or(Refusal::UNKNOWN_HOST)?;
+    let host = Host::parse(text, &api.base_domain).ok_or(Refusal::UNKNOWN_HOST)?;
+    if host.name() == &*api.platform_host { Ok(Site::Platform) } else { Ok(Site::Tenant(host)) }
 }
 
 fn host_text<'h>(headers: &'h HeaderMap, uri: &'h Uri) -> Option<&'h str> {

@@ -1,6 +1,6 @@
-//! GraphQL over HTTP, on the hosts of tenants: POST and GET by the GraphQL-over-HTTP specification, a socket for
-//! subscriptions ([`socket`]). Our own handler, because the ready-made one takes mutations from simple form posts and
-//! knows one content type. Must never know the schema's fields.
+//! GraphQL over HTTP, on the hosts of tenants and, with another schema, on the platform's own: POST and GET by the
+//! GraphQL-over-HTTP specification, for tenants a socket for subscriptions ([`socket`]). Our own handler, because the
+//! ready-made one takes mutations from simple form posts and knows one content type. Must never know the schemas' fields.
 //!
 //! The order of the checks: who may come in ([`entry`]), what is spoken ([`media`]), what is asked ([`params`]); the
 //! answer's form is in [`answer`].
@@ -12,6 +12,7 @@ mod params;
 mod socket;
 
 use async_graphql::Request as GraphQlRequest;
+use async_graphql::http::GraphiQLSource;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -24,11 +25,11 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::TenantScope;
 use crate::config::{Config, Environment};
 use crate::graphql::limits::{self, Introspection};
-use crate::graphql::{Door, Schema, authorised, schema};
+use crate::graphql::{Door, Schema, authorised, platform, schema};
 use answer::Refusal;
+use entry::{Right, Site};
 use media::Media;
 use params::Params;
 
@@ -45,8 +46,12 @@ const SOCKETS_MAX: usize = 2_000;
 #[derive(Clone)]
 struct Api {
     door: Door,
+    /// The tenants' own.
     schema: Schema,
+    /// The platform's own.
+    platform: platform::Schema,
     base_domain: Arc<str>,
+    platform_host: Arc<str>,
     introspection: Introspection,
     sockets: Arc<Semaphore>,
     stop: CancellationToken,
@@ -60,8 +65,10 @@ pub fn routes(door: Door, config: &Config, stop: CancellationToken) -> Router {
     };
     let api = Api {
         schema: schema(door.clone()),
+        platform: platform::schema(door.clone(), &config.http.base_domain),
         door,
         base_domain: config.http.base_domain.as_str().into(),
+        platform_host: config.http.platform_host.as_str().into(),
         introspection,
         sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
         stop,
@@ -80,29 +87,27 @@ async fn by_post(State(api): State<Api>, request: Request) -> Response {
 }
 
 async fn post(api: &Api, parts: &Parts, body: Body, media: Option<Media>) -> Result<Response, Refusal> {
-    let scope = entry::let_in(api, parts).await?;
+    let right = entry::let_in(api, parts).await?;
     let media = media.ok_or(Refusal::NOT_ACCEPTABLE)?;
     if !media::is_json(&parts.headers) {
         return Err(Refusal::UNSUPPORTED_MEDIA);
     }
     let body = tokio::time::timeout(BODY_TIME_MAX, to_bytes(body, BODY_BYTES_MAX)).await;
     let body = body.map_err(|_| Refusal::TOO_SLOW)?.map_err(|_| Refusal::TOO_LARGE)?;
-    execute(api, Params::from_body(&body)?, scope, media).await
+    execute(api, Params::from_body(&body)?, right, media).await
 }
 
 async fn by_get(State(api): State<Api>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    if api.introspection == Introspection::Allowed && media::is_browser(&parts.headers) {
-        return graphiql();
-    }
     let media = Media::negotiated(&parts.headers);
-    let answered = query(&api, &parts, media).await;
+    let explores = api.introspection == Introspection::Allowed && media::is_browser(&parts.headers);
+    let answered = if explores { explorer(&api, &parts).await } else { query(&api, &parts, media).await };
     answered.unwrap_or_else(|refusal| refusal.response(media.unwrap_or(Media::Json)))
 }
 
 /// GET reads only: a mutation by link would be a mutation by anybody who makes somebody follow it.
 async fn query(api: &Api, parts: &Parts, media: Option<Media>) -> Result<Response, Refusal> {
-    let scope = entry::let_in(api, parts).await?;
+    let right = entry::let_in(api, parts).await?;
     let media = media.ok_or(Refusal::NOT_ACCEPTABLE)?;
     let params = Params::from_query(parts.uri.query().unwrap_or_default())?;
     let reads =
@@ -110,34 +115,46 @@ async fn query(api: &Api, parts: &Parts, media: Option<Media>) -> Result<Respons
     if !reads {
         return Err(Refusal::ONLY_QUERIES);
     }
-    execute(api, params, scope, media).await
+    execute(api, params, right, media).await
 }
 
-async fn execute(api: &Api, params: Params, scope: TenantScope, media: Media) -> Result<Response, Refusal> {
-    let request = match prepared(api, params, scope) {
+async fn execute(api: &Api, params: Params, right: Right, media: Media) -> Result<Response, Refusal> {
+    let request = match prepared(api, params) {
         Ok(request) => request,
         Err(refused) => return Ok(answer::unread(&refused, media)),
     };
-    let response = tokio::time::timeout(ANSWER_TIME_MAX, api.schema.execute(request)).await;
+    let executed = async {
+        match right {
+            Right::Tenant(scope) => api.schema.execute(authorised(request, &api.door, scope)).await,
+            Right::Platform(scope) => {
+                api.platform.execute(platform::authorised(request, &api.door, scope)).await
+            }
+        }
+    };
+    let response = tokio::time::timeout(ANSWER_TIME_MAX, executed).await;
     Ok(answer::response(response.map_err(|_| Refusal::TIMEOUT)?, media))
 }
 
-/// A request that stays within the limits, with the right to act.
-fn prepared(api: &Api, params: Params, scope: TenantScope) -> Result<GraphQlRequest, limits::Refused> {
+/// A request that stays within the limits.
+fn prepared(api: &Api, params: Params) -> Result<GraphQlRequest, limits::Refused> {
     let document = limits::parse(&params.query, api.introspection)?;
     let mut request = GraphQlRequest::new(params.query).variables(params.variables);
     request.operation_name = params.operation_name;
     request.set_parsed_query(document);
-    Ok(authorised(request, &api.door, scope))
+    Ok(request)
 }
 
-fn graphiql() -> Response {
-    let page = async_graphql::http::GraphiQLSource::build()
-        .endpoint("/graphql")
-        .subscription_endpoint("/graphql/ws")
-        .title("NeuroSphere GraphQL")
-        .finish();
-    let mut response = (StatusCode::OK, Html(page)).into_response();
+/// A page on which the host's own API is explored.
+async fn explorer(api: &Api, parts: &Parts) -> Result<Response, Refusal> {
+    let page = GraphiQLSource::build().endpoint("/graphql");
+    let page = match entry::site(api, parts)? {
+        Site::Tenant(host) => {
+            entry::resident(api, &host).await?;
+            page.subscription_endpoint("/graphql/ws").title("NeuroSphere GraphQL")
+        }
+        Site::Platform => page.title("NeuroSphere platform"),
+    };
+    let mut response = (StatusCode::OK, Html(page.finish())).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    Ok(response)
 }

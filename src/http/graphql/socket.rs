@@ -16,10 +16,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_stream::StreamMap;
 
 use super::answer::{self, Refusal};
+use super::entry::{self, Site};
 use super::media::Media;
 use super::params::Params;
-use super::{Api, entry, prepared};
+use super::{Api, prepared};
 use crate::access::TenantScope;
+use crate::graphql::authorised;
 use crate::secret::Secret;
 use crate::tenants::reach::Host;
 
@@ -100,12 +102,10 @@ pub(super) async fn upgrade(State(api): State<Api>, request: Request) -> Respons
 }
 
 async fn checked(api: &Api, parts: &Parts) -> Result<Host, Refusal> {
-    let host = entry::host(api, &parts.headers, &parts.uri)?;
+    let Site::Tenant(host) = entry::site(api, parts)? else { return Err(Refusal::NOTHING_TO_FOLLOW) };
     entry::own_origin(&parts.headers, &parts.uri)?;
-    match entry::turned_away(api, &host).await {
-        known if known.status == Refusal::UNAUTHORIZED.status => Ok(host),
-        refusal => Err(refusal),
-    }
+    entry::resident(api, &host).await?;
+    Ok(host)
 }
 
 async fn accept(api: Api, parts: &mut Parts, host: Host) -> Response {
@@ -188,7 +188,8 @@ impl Session {
 
     async fn enter(&mut self) -> Result<(), Closed> {
         let key = self.key.as_ref().ok_or(Closed::Forbidden)?;
-        self.scope = Some(entry::by_key(&self.api, &self.host, key).await.map_err(|_| Closed::Forbidden)?);
+        let held = entry::by_key(&self.api, &self.host, Some(key)).await;
+        self.scope = Some(held.map_err(|_| Closed::Forbidden)?);
         Ok(())
     }
 
@@ -232,12 +233,12 @@ impl Session {
             return Err(Closed::TooMuch);
         }
         let params = Params::from_payload(payload).map_err(|_| Closed::BadMessage)?;
-        match prepared(&self.api, params, scope) {
+        match prepared(&self.api, params) {
             Ok(request) => {
                 let responses = self
                     .api
                     .schema
-                    .execute_stream(request)
+                    .execute_stream(authorised(request, &self.api.door, scope))
                     .map(|response| Brought::Response(Box::new(response)));
                 self.operations.insert(id, responses.chain(stream::iter([Brought::End])).boxed());
                 Ok(Vec::new())

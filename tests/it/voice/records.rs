@@ -3,79 +3,33 @@
 
 use super::stage::{CALLER, Carrier, Stage};
 use crate::wire::Carries;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use crate::witness::Witness;
 use neurosphere::access::Role;
 use neurosphere::calls::{self, CallState, Speaker};
 use neurosphere::db::page::Page;
 use serde_json::json;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-/// The log lines and metrics of this thread, while it lives.
-struct Witness {
-    lines: Lines,
-    metrics: PrometheusHandle,
-    _log: tracing::subscriber::DefaultGuard,
+/// How many records the metrics call lost.
+fn lost_by_the_metrics(witness: &Witness) -> u64 {
+    let rendered = witness.metrics.render();
+    let found = rendered.lines().find_map(|line| line.strip_prefix("neurosphere_call_records_lost_total "));
+    found.map_or(0, |count| count.parse().unwrap())
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    /// The lines that say this, for people.
-    fn that_say(&self, what: &str) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().filter(|line| line.contains(what)).map(str::to_owned).collect()
-    }
-}
-
-impl Witness {
-    /// Runs a test with its own witness.
-    fn watch(test: impl AsyncFnOnce(&Witness)) {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let witness =
-            Witness { lines, metrics: recorder.handle(), _log: tracing::subscriber::set_default(subscriber) };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        metrics::with_local_recorder(&recorder, || runtime.block_on(test(&witness)));
-    }
-
-    /// How many records the metrics call lost.
-    fn lost(&self) -> u64 {
-        let rendered = self.metrics.render();
-        let found =
-            rendered.lines().find_map(|line| line.strip_prefix("neurosphere_call_records_lost_total "));
-        found.map_or(0, |count| count.parse().unwrap())
-    }
-
-    /// How many the log does, once it says so.
-    async fn lost_by_the_log(&self) -> u64 {
-        let until = Instant::now() + Duration::from_secs(20);
-        loop {
-            let lines = self.lines.that_say("records of a call are lost");
-            if let Some(line) = lines.first() {
-                assert_eq!(lines.len(), 1, "said once: {lines:?}");
-                assert!(line.contains("ERROR") && line.contains("call=call_"), "{line}");
-                return line.split("records=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-            }
-            assert!(Instant::now() < until, "nothing is reported as lost");
-            sleep(Duration::from_millis(20)).await;
+/// How many the log does, once it says so.
+async fn lost_by_the_log(witness: &Witness) -> u64 {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let lines = witness.lines.that_say("records of a call are lost");
+        if let Some(line) = lines.first() {
+            assert_eq!(lines.len(), 1, "said once: {lines:?}");
+            assert!(line.contains("ERROR") && line.contains("call=call_"), "{line}");
+            return line.split("records=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
         }
+        assert!(Instant::now() < until, "nothing is reported as lost");
+        sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -105,7 +59,7 @@ fn what_is_said_while_postgres_is_gone_is_written_when_it_returns() {
             assert_eq!(turns[0].speaker, Speaker::Agent);
             assert!(turns[0].text.contains("This is Barbara with Peterson Family Insurance."), "{turns:?}");
         }
-        assert_eq!(witness.lost(), 0);
+        assert_eq!(lost_by_the_metrics(witness), 0);
         assert!(!witness.lines.that_say("records of a call wait for Postgres").is_empty());
         assert!(witness.lines.that_say("lost").is_empty());
     });
@@ -150,9 +104,9 @@ fn check_lost(failing: Carries, over: Over) {
         if over == Over::Stop {
             timeout(Duration::from_secs(15), stage.running.app.voice.drain()).await.expect("a drain");
         }
-        let lost = witness.lost_by_the_log().await;
+        let lost = lost_by_the_log(witness).await;
         assert!(0 < lost, "the greeting at least");
-        assert_eq!(witness.lost(), lost, "log and metrics agree");
+        assert_eq!(lost_by_the_metrics(witness), lost, "log and metrics agree");
         let end = witness.lines.that_say("the end of a call could not be written");
         assert!(end.len() == 1 && end[0].contains("reason=\"caller_hung_up\""), "{end:?}");
         for private in [CALLER, &carrier.sid, "Barbara"] {
@@ -183,8 +137,8 @@ fn what_did_not_fit_is_reported_in_the_calls_own_log_too() {
         let carrier = call_without_postgres(&stage, Carries::Nothing).await;
         stage.postgres.mend();
         assert_eq!(stage.ended(&carrier.sid).await.0, "caller_hung_up");
-        let lost = witness.lost_by_the_log().await;
-        assert_eq!(witness.lost(), lost);
+        let lost = lost_by_the_log(witness).await;
+        assert_eq!(lost_by_the_metrics(witness), lost);
         let kept = kept(&stage).await;
         let confession = kept.events.last().unwrap();
         assert_eq!((confession.kind.as_str(), &confession.data), ("records.lost", &json!({"records": lost})));
