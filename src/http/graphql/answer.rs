@@ -14,11 +14,13 @@ const MESSAGE_CHARS_MAX: usize = 200;
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A request that is not executed, for a reason that concerns HTTP.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: &'static str,
+    /// Where to ask instead.
+    location: Option<String>,
 }
 
 impl Refusal {
@@ -75,8 +77,19 @@ impl Refusal {
     pub(super) const PROTOCOL: Self =
         Self::new(StatusCode::BAD_REQUEST, "PROTOCOL", "ask for the sub-protocol graphql-transport-ws");
 
+    const MOVED: Self = Self::new(
+        StatusCode::PERMANENT_REDIRECT,
+        "MOVED",
+        "this business is reached at another host now; ask there, with the same key",
+    );
+
     const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
-        Self { status, code, message }
+        Self { status, code, message, location: None }
+    }
+
+    /// The same request is to be sent elsewhere.
+    pub(super) fn moved(location: String) -> Self {
+        Self { location: Some(location), ..Self::MOVED }
     }
 
     pub(super) fn response(self, media: Media) -> Response {
@@ -87,6 +100,9 @@ impl Refusal {
         }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        if let Some(location) = self.location.and_then(|location| HeaderValue::try_from(location).ok()) {
+            response.headers_mut().insert(header::LOCATION, location);
         }
         response
     }

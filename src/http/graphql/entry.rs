@@ -35,36 +35,55 @@ pub(super) enum Right {
 pub(super) async fn let_in(api: &Api, parts: &Parts) -> Result<Right, Refusal> {
     let site = site(api, parts)?;
     own_origin(&parts.headers, &parts.uri)?;
-    let key = key_of(&parts.headers);
     match site {
-        Site::Tenant(host) => by_key(api, &host, key.as_ref()).await.map(Right::Tenant),
-        Site::Platform => by_operators_key(api, key.as_ref()).await.map(Right::Platform),
+        Site::Tenant(host) => tenants(api, &host, parts).await.map(Right::Tenant),
+        Site::Platform => operators(api, parts).await.map(Right::Platform),
     }
 }
 
-/// The right to act that a key gives on a tenant's host.
-pub(super) async fn by_key(api: &Api, host: &Host, key: Option<&Secret>) -> Result<TenantScope, Refusal> {
-    let held = match key {
-        Some(key) => reach::holder_of_key(&api.door.db, host, key).await,
-        None => Ok(None),
-    };
-    match held.map_err(unavailable)? {
-        Some(scope) => Ok(scope),
-        None => Err(resident(api, host).await.err().unwrap_or(Refusal::UNAUTHORIZED)),
+async fn tenants(api: &Api, host: &Host, parts: &Parts) -> Result<TenantScope, Refusal> {
+    if let Some(key) = key_of(&parts.headers)
+        && let Some(scope) = by_key(api, host, &key).await?
+    {
+        return Ok(scope);
     }
+    resident(api, host, parts).await?;
+    Err(Refusal::UNAUTHORIZED)
 }
 
-async fn by_operators_key(api: &Api, key: Option<&Secret>) -> Result<PlatformScope, Refusal> {
-    let key = key.ok_or(Refusal::NO_OPERATOR)?;
-    let held = operators::holder_of_key(&api.door.db, key).await.map_err(unavailable)?;
+async fn operators(api: &Api, parts: &Parts) -> Result<PlatformScope, Refusal> {
+    let key = key_of(&parts.headers).ok_or(Refusal::NO_OPERATOR)?;
+    let held = operators::holder_of_key(&api.door.db, &key).await.map_err(unavailable)?;
     held.ok_or(Refusal::NO_OPERATOR)
 }
 
-/// Refuses a host where no tenant is in service.
-pub(super) async fn resident(api: &Api, host: &Host) -> Result<(), Refusal> {
-    let found = reach::at_host(&api.door.db, host).await.map_err(unavailable)?;
-    let in_service = found.is_some_and(|tenant| tenant.state == State::Active);
-    if in_service { Ok(()) } else { Err(Refusal::UNKNOWN_HOST) }
+/// The right to act that a key gives on a tenant's host, if it gives any.
+pub(super) async fn by_key(api: &Api, host: &Host, key: &Secret) -> Result<Option<TenantScope>, Refusal> {
+    reach::holder_of_key(&api.door.db, host, key).await.map_err(unavailable)
+}
+
+/// Refuses a host where no tenant is in service; of one that had this name until a short while ago it says where it is.
+/// That is asked whether the host is unknown or its tenant suspended: the two take the same time.
+pub(super) async fn resident(api: &Api, host: &Host, parts: &Parts) -> Result<(), Refusal> {
+    let db = &api.door.db;
+    let found = reach::at_host(db, host).await.map_err(unavailable)?;
+    if found.is_some_and(|tenant| tenant.state == State::Active) {
+        return Ok(());
+    }
+    match reach::moved_from(db, host).await.map_err(unavailable)? {
+        Some(slug) => Err(Refusal::moved(address(&slug, &api.base_domain, parts))),
+        None => Err(Refusal::UNKNOWN_HOST),
+    }
+}
+
+/// Where the same path and query are on the host that a tenant has now. Of the host that was asked for only the port is
+/// taken. The scheme is left to whoever follows (RFC 9110, 10.2.2): behind a proxy that ends TLS only they know it.
+fn address(slug: &str, base_domain: &str, parts: &Parts) -> String {
+    let port = host_text(&parts.headers, &parts.uri).and_then(|host| host.rsplit_once(':'));
+    let port = port.and_then(|(_, port)| port.parse::<u16>().ok());
+    let port = port.map_or_else(String::new, |port| format!(":{port}"));
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    format!("//{slug}.{base_domain}{port}{path}")
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used with map_err")]
@@ -153,6 +172,32 @@ mod tests {
         assert!(own_origin(&headers(&[("host", "a.b"), ("sec-fetch-site", "same-site")]), &uri).is_err());
         assert!(own_origin(&headers(&[("host", "a.b"), ("sec-fetch-site", "same-origin")]), &uri).is_ok());
         assert!(own_origin(&headers(&[("host", "a.b")]), &uri).is_ok());
+    }
+
+    #[test]
+    fn who_moved_is_sent_to_a_host_of_ours_by_the_scheme_and_port_that_were_used() {
+        let sent = |host: &str, path: &str| {
+            let request = axum::http::Request::builder().uri(path).header("host", host).body(()).unwrap();
+            address("new", "neurosphere.ai", &request.into_parts().0)
+        };
+        let old = "old.neurosphere.ai";
+        assert_eq!(sent(old, "/graphql"), "//new.neurosphere.ai/graphql");
+        assert_eq!(sent("old.neurosphere.ai:8080", "/graphql/ws"), "//new.neurosphere.ai:8080/graphql/ws");
+        let query = "/graphql?query=%7B%20a%20%7D&next=//evil.example";
+        assert_eq!(sent(old, query), format!("//new.neurosphere.ai{query}"));
+        for forged in
+            ["old.neurosphere.ai:80@evil.example", "old.neurosphere.ai:", "old.neurosphere.ai:99999"]
+        {
+            assert_eq!(sent(forged, "/graphql"), "//new.neurosphere.ai/graphql", "{forged}");
+        }
+        for (used, expected) in [
+            ("https://old.neurosphere.ai/graphql", "https://new.neurosphere.ai/graphql"),
+            ("wss://old.neurosphere.ai/graphql/ws", "wss://new.neurosphere.ai/graphql"),
+            ("http://old.neurosphere.ai/graphql", "http://new.neurosphere.ai/graphql"),
+        ] {
+            let followed = Url::parse(used).unwrap().join(&sent(old, "/graphql")).unwrap();
+            assert_eq!(followed.as_str(), expected);
+        }
     }
 
     #[test]

@@ -149,7 +149,7 @@ async fn explorer(api: &Api, parts: &Parts) -> Result<Response, Refusal> {
     let page = GraphiQLSource::build().endpoint("/graphql");
     let page = match entry::site(api, parts)? {
         Site::Tenant(host) => {
-            entry::resident(api, &host).await?;
+            entry::resident(api, &host, parts).await?;
             page.subscription_endpoint("/graphql/ws").title("NeuroSphere GraphQL")
         }
         Site::Platform => page.title("NeuroSphere platform"),

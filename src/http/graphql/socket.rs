@@ -104,7 +104,7 @@ pub(super) async fn upgrade(State(api): State<Api>, request: Request) -> Respons
 async fn checked(api: &Api, parts: &Parts) -> Result<Host, Refusal> {
     let Site::Tenant(host) = entry::site(api, parts)? else { return Err(Refusal::NOTHING_TO_FOLLOW) };
     entry::own_origin(&parts.headers, &parts.uri)?;
-    entry::resident(api, &host).await?;
+    entry::resident(api, &host, parts).await?;
     Ok(host)
 }
 
@@ -188,8 +188,8 @@ impl Session {
 
     async fn enter(&mut self) -> Result<(), Closed> {
         let key = self.key.as_ref().ok_or(Closed::Forbidden)?;
-        let held = entry::by_key(&self.api, &self.host, Some(key)).await;
-        self.scope = Some(held.map_err(|_| Closed::Forbidden)?);
+        let held = entry::by_key(&self.api, &self.host, key).await.ok().flatten();
+        self.scope = Some(held.ok_or(Closed::Forbidden)?);
         Ok(())
     }
 

@@ -3,5 +3,6 @@
 mod births;
 mod changes;
 mod entry;
+mod moved;
 mod office;
 mod reads;
