@@ -4,5 +4,5 @@ mod births;
 mod changes;
 mod entry;
 mod moved;
-mod office;
+pub(crate) mod office;
 mod reads;

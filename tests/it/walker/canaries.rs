@@ -55,8 +55,17 @@ pub(super) struct Filled {
     pub(super) call: CallId,
     pub(super) live_call: CallId,
     pub(super) memory: MemoryId,
-    /// Words that nobody else may see.
-    pub(super) canaries: Vec<String>,
+    /// Words of what it keeps in its own schema, which nobody else may see.
+    pub(super) kept: Vec<String>,
+    /// Words of what the platform knows of it, which only operators may see.
+    pub(super) known: Vec<String>,
+}
+
+impl Filled {
+    /// Words that no other tenant may see.
+    pub(super) fn canaries(&self) -> impl Iterator<Item = &String> {
+        self.kept.iter().chain(&self.known)
+    }
 }
 
 /// Fills a tenant through the product's own operations, then every text column with its canary.
@@ -82,18 +91,17 @@ pub(super) async fn fill(world: &World, tenant: TestTenant) -> Filled {
         call = call.uuid()
     );
     login.batch_execute(&rest).await.unwrap();
-    let mut canaries =
-        vec![CALLER.trim_start_matches('+').to_owned(), tenant.number.reveal()[1..].to_owned()];
-    plant(&owner, &schema, "true", &mut canaries).await;
+    let mut kept = vec![CALLER.trim_start_matches('+').to_owned()];
+    plant(&owner, &schema, "true", &mut kept).await;
     let own_rows = format!("tenant_id = '{}'", tenant.id.uuid());
-    plant(&owner, "platform", &own_rows, &mut canaries).await;
-    canaries.push(tenant.slug.clone());
+    let mut known = vec![tenant.slug.clone(), tenant.number.reveal()[1..].to_owned()];
+    plant(&owner, "platform", &own_rows, &mut known).await;
     let ids =
         format!("select c.id, m.id from {schema}.callers c join {schema}.memories m on m.caller_id = c.id");
     login.batch_execute(&format!("begin; set local role {schema}")).await.unwrap();
     let ids = login.query_one(&ids, &[]).await.unwrap();
     let (caller, memory): (uuid::Uuid, uuid::Uuid) = (ids.get(0), ids.get(1));
-    Filled { tenant, caller: caller.into(), call, live_call, memory: memory.into(), canaries }
+    Filled { tenant, caller: caller.into(), call, live_call, memory: memory.into(), kept, known }
 }
 
 /// Writes a canary into every text, JSON and text-array column of a schema's tables, in the rows that are meant.

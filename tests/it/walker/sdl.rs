@@ -31,6 +31,14 @@ pub(super) trait Words {
     fn cursor(&self, list: &str) -> String;
     /// A text for an argument or input field of this name.
     fn text(&self, argument: &str) -> String;
+    /// A whole number for an argument or input field of this name.
+    fn int(&self, argument: &str) -> u32 {
+        if argument == "first" { 2 } else { 1 }
+    }
+    /// Whether an argument or input field of this name is left out of this root field: it excludes another.
+    fn leaves_out(&self, _field: &str, _argument: &str) -> bool {
+        false
+    }
 }
 
 /// A published schema.
@@ -127,6 +135,9 @@ impl Sdl {
     /// The value for an argument; nothing for a cursor of a list that is not at the root: there each list is another.
     fn value(&self, argument: &InputValueDefinition, filling: &Filling<'_>, field: &str) -> Option<String> {
         let name = argument.name.node.as_str();
+        if filling.words.leaves_out(filling.root, name) {
+            return None;
+        }
         if name == "after" {
             return (field == filling.root).then(|| quoted(&filling.words.cursor(field)));
         }
@@ -141,17 +152,16 @@ impl Sdl {
         match (scalar, self.types.get(scalar)) {
             ("ID", _) => quoted(&filling.words.id(filling.root, name)),
             ("String", _) => quoted(&filling.words.text(name)),
-            ("Int", _) if name == "first" => "2".to_owned(),
-            ("Int", _) => "1".to_owned(),
+            ("Int", _) => filling.words.int(name).to_string(),
             ("Float", _) => "0.5".to_owned(),
             ("Boolean", _) => "true".to_owned(),
             ("JSON", _) => format!("{{name: {}}}", quoted(&filling.words.text(name))),
             (_, Some(TypeKind::Enum(words))) => words.values[0].node.value.node.to_string(),
             (_, Some(TypeKind::InputObject(object))) => {
-                let fields = object.fields.iter().map(|field| {
-                    let (name, of) = (field.node.name.node.as_str(), &field.node.ty.node);
-                    format!("{name}: {}", self.value_of(of, name, filling))
-                });
+                let fields = object.fields.iter().map(|field| (field.node.name.node.as_str(), &field.node));
+                let fields = fields.filter(|(name, _)| !filling.words.leaves_out(filling.root, name));
+                let fields = fields
+                    .map(|(name, field)| format!("{name}: {}", self.value_of(&field.ty.node, name, filling)));
                 format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
             }
             other => panic!("teach the walker to fill {name}: {other:?}"),
