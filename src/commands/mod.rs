@@ -28,8 +28,9 @@ pub(crate) struct Desk {
 
 impl Desk {
     /// Who is at the command line.
-    pub(crate) const SCOPE: fn() -> PlatformScope =
-        || PlatformScope::mint(Actor::CommandLine, Role::Operator);
+    pub(crate) fn scope() -> PlatformScope {
+        PlatformScope::mint(Actor::CommandLine, Role::Operator)
+    }
 
     pub(crate) fn open() -> Result<Self, String> {
         let operations = Operations::from_env().map_err(|mistakes| mistakes.to_string())?;
@@ -41,7 +42,7 @@ impl Desk {
 
     /// Begins a transaction on the control plane for whoever is at the command line.
     pub(crate) async fn begin(&self) -> Result<PlatformTx, String> {
-        self.db.operate(&Self::SCOPE()).await.map_err(|fault| {
+        self.db.operate(&Self::scope()).await.map_err(|fault| {
             format!(
                 "{}\nIs Postgres running, and migrated? `scripts/setup` starts the local one, `neurosphere migrate` \
                  prepares it; DATABASE_URL names any other.",

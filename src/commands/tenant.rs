@@ -210,21 +210,21 @@ impl Tenant {
             Self::Create(create) => print_created(&desk, create).await?,
             Self::List { state } => print_all(&desk, state.as_deref()).await?,
             Self::Suspend(Step { slug, reason }) => {
-                desk.change(&slug, async |tx, id| life::suspend(tx, id, &reason).await).await?;
+                desk.change(&slug, async |tx, id| life::suspend(tx, id, &reason).await, state).await?;
             }
             Self::Resume(Step { slug, reason }) => {
-                desk.change(&slug, async |tx, id| life::resume(tx, id, &reason).await).await?;
+                desk.change(&slug, async |tx, id| life::resume(tx, id, &reason).await, state).await?;
             }
             Self::Rename { slug, new, reason } => {
-                desk.change(&slug, async |tx, id| life::rename(tx, id, &new, &reason).await).await?;
+                desk.change(&slug, async |tx, id| life::rename(tx, id, &new, &reason).await, state).await?;
             }
             Self::Terms(terms) => terms.run(&desk).await?,
             Self::Close { slug, reason, grace_days } => {
                 let grace = TimeDelta::try_days(grace_days).unwrap_or(TimeDelta::MAX);
-                desk.change(&slug, async |tx, id| life::close(tx, id, &reason, grace).await).await?;
+                desk.change(&slug, async |tx, id| life::close(tx, id, &reason, grace).await, state).await?;
             }
             Self::Reopen(Step { slug, reason }) => {
-                desk.change(&slug, async |tx, id| life::reopen(tx, id, &reason).await).await?;
+                desk.change(&slug, async |tx, id| life::reopen(tx, id, &reason).await, state).await?;
             }
             Self::Number(number) => number.run(&desk).await?,
             Self::Domain(domain) => domain.run(&desk).await?,
@@ -234,11 +234,12 @@ impl Tenant {
 }
 
 impl Desk {
-    /// Does something to the tenant of that name and says how it is then.
+    /// Does something to the tenant of that name and says what is so now.
     async fn change(
         &self,
         slug: &Slug,
         deed: impl AsyncFnOnce(&mut PlatformTx, TenantId) -> Result<Found, Error>,
+        now: impl FnOnce(&Found) -> String,
     ) -> Result<(), String> {
         let mut tx = self.begin().await?;
         let id = life::named(&mut tx, slug).await.map_err(refused)?.id;
@@ -247,12 +248,27 @@ impl Desk {
         if let Err(error) = mirror::at_once(&self.db, &tenant).await {
             println!("cluster {} is told later, by a worker: {}", tenant.cluster, refused(error));
         }
-        let closes = tenant.closes_at.map_or_else(String::new, |at| {
-            format!("; everything of it is removed after {}", at.format("%Y-%m-%d %H:%M UTC"))
-        });
-        println!("{} is {}{closes}", tenant.slug, tenant.state.name());
+        println!("{}", now(&tenant));
         Ok(())
     }
+}
+
+/// Where a tenant is in its life.
+fn state(tenant: &Found) -> String {
+    let closes = tenant.closes_at.map_or_else(String::new, |at| {
+        format!("; everything of it is removed after {}", at.format("%Y-%m-%d %H:%M UTC"))
+    });
+    format!("{} is {}{closes}", tenant.slug, tenant.state.name())
+}
+
+/// What a tenant may take.
+fn terms(tenant: &Found) -> String {
+    let exceptions = serde_json::to_value(tenant.exceptions).unwrap_or_default();
+    let exceptions = exceptions.as_object().into_iter().flatten();
+    let mut words = vec![format!("{} follows the plan {}", tenant.slug, tenant.plan)];
+    words.extend(exceptions.map(|(limit, value)| format!("{limit} {value}")));
+    words.extend(tenant.canary.then(|| "migrated before the others".to_owned()));
+    words.join(", ")
 }
 
 impl SetTerms {
@@ -265,13 +281,17 @@ impl SetTerms {
             jobs_max: self.jobs,
         };
         let (plan, reason, canary) = (self.plan, self.reason, self.canary);
-        desk.change(&self.slug, async |tx, id| {
-            let plan = match plan {
-                Some(plan) => plan,
-                None => life::get(tx, id).await?.plan,
-            };
-            life::set_terms(tx, id, &Terms { plan, exceptions, canary }, &reason).await
-        })
+        desk.change(
+            &self.slug,
+            async |tx, id| {
+                let plan = match plan {
+                    Some(plan) => plan,
+                    None => life::get(tx, id).await?.plan,
+                };
+                life::set_terms(tx, id, &Terms { plan, exceptions, canary }, &reason).await
+            },
+            terms,
+        )
         .await
     }
 }
@@ -281,20 +301,30 @@ impl Number {
         match self {
             Self::Assign { slug, number, twilio_account } => {
                 let account = twilio_account.as_deref();
-                desk.change(&slug, async |tx, id| numbers::assign(tx, id, &number, account).await).await
+                let deed = async |tx: &mut _, id| numbers::assign(tx, id, &number, account).await;
+                desk.change(&slug, deed, |tenant| leads_to(&number, tenant)).await
             }
             Self::HandOver { number, from, to, reason } => {
-                desk.change(&from, async |tx, giver| {
-                    let receiver = life::named(tx, &to).await?.id;
-                    numbers::hand_over(tx, &number, (giver, receiver), &reason).await
-                })
+                desk.change(
+                    &from,
+                    async |tx, giver| {
+                        let receiver = life::named(tx, &to).await?.id;
+                        numbers::hand_over(tx, &number, (giver, receiver), &reason).await
+                    },
+                    |tenant| leads_to(&number, tenant),
+                )
                 .await
             }
             Self::Release { slug, number, reason } => {
-                desk.change(&slug, async |tx, id| numbers::release(tx, id, &number, &reason).await).await
+                let deed = async |tx: &mut _, id| numbers::release(tx, id, &number, &reason).await;
+                desk.change(&slug, deed, |_| format!("{} leads nowhere now", number.reveal())).await
             }
         }
     }
+}
+
+fn leads_to(number: &PhoneNumber, tenant: &Found) -> String {
+    format!("{} leads to {}", number.reveal(), tenant.slug)
 }
 
 impl Domain {
@@ -390,6 +420,6 @@ impl Create {
             account,
         };
         let key = self.idempotency_key.as_deref();
-        birth::create(&desk.db, Some(&desk.owners), &Desk::SCOPE(), new, key).await.map_err(refused)
+        birth::create(&desk.db, Some(&desk.owners), &Desk::scope(), new, key).await.map_err(refused)
     }
 }

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::failure::OrFailed as _;
 use super::pool::{Connections, Pooled};
 use crate::config::{self, Database};
 use crate::error::{Fault, OrFault as _};
@@ -47,7 +48,7 @@ impl Cluster {
 
     /// A connection for the control plane.
     pub(super) async fn control(&self) -> Result<Pooled, Fault> {
-        get(&self.control, WAIT_MAX).await.or_fault("get a connection to Postgres")
+        get(&self.control, WAIT_MAX).await.or_failed("get a connection to Postgres")
     }
 
     /// A connection on which the login role's tenants can be entered.
@@ -62,7 +63,7 @@ impl Cluster {
             let made = Shards::new(&self.database, &self.settings, login)?;
             slot.get_or_init(|| made)
         };
-        shards.connection(tenant).await.or_fault("get a connection to Postgres")
+        shards.connection(tenant).await.or_failed("get a connection to Postgres")
     }
 
     /// Connections now open, and how many of them are idle.

@@ -1,6 +1,7 @@
 //! What Postgres answered when it refused, without the values that it quotes: its detail and hint name rows, and rows are
 //! people's data. Must never be got around: every error of Postgres becomes a fault here.
 
+use deadpool::managed::PoolError;
 use std::fmt;
 
 use crate::error::Fault;
@@ -27,23 +28,28 @@ impl std::error::Error for Failure {}
 impl From<&tokio_postgres::Error> for Failure {
     fn from(error: &tokio_postgres::Error) -> Self {
         let told = match error.as_db_error() {
-            None => causes(error),
+            None => told(error),
             Some(refused) => {
                 let place = [refused.schema(), refused.table(), refused.constraint()];
                 let place: Vec<_> = place.into_iter().flatten().collect();
-                let code = refused.code().code();
-                format!("{} {code}: {} [{}]", refused.severity(), refused.message(), place.join("."))
+                let place = if place.is_empty() { String::new() } else { format!(" [{}]", place.join(".")) };
+                format!("{} {}: {}{place}", refused.severity(), refused.code().code(), refused.message())
             }
         };
         Self { told }
     }
 }
 
-/// An error on the way to Postgres, with what caused it.
-fn causes(error: &dyn std::error::Error) -> String {
+/// An error on the way to Postgres, with what caused it; what Postgres itself answered is told alone.
+fn told(error: &dyn std::error::Error) -> String {
     let mut told = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
+        if let Some(answered) =
+            cause.downcast_ref().filter(|error: &&tokio_postgres::Error| error.code().is_some())
+        {
+            return Failure::from(answered).told;
+        }
         let cause_told = cause.to_string();
         if !told.contains(&cause_told) {
             told = format!("{told}: {cause_told}");
@@ -62,5 +68,11 @@ pub(super) trait OrFailed<T> {
 impl<T> OrFailed<T> for Result<T, tokio_postgres::Error> {
     fn or_failed(self, doing: &str) -> Result<T, Fault> {
         self.map_err(|error| Fault::caused(doing, Failure::from(&error)))
+    }
+}
+
+impl<T> OrFailed<T> for Result<T, PoolError<tokio_postgres::Error>> {
+    fn or_failed(self, doing: &str) -> Result<T, Fault> {
+        self.map_err(|error| Fault::caused(doing, Failure { told: told(&error) }))
     }
 }

@@ -14,7 +14,7 @@ use super::reach::credential_place;
 use super::slug::Slug;
 use super::store::birth::{NewRow, Schema};
 use super::{State, Tenant, conflict, jobs, mirror, numbers, reach, store};
-use crate::access::{Action, PlatformScope, Role, TenantScope};
+use crate::access::{self, Action, PlatformScope, Role, TenantScope};
 use crate::audit::{self, Chain, Deed};
 use crate::db::Db;
 use crate::db::owner::Owners;
@@ -85,6 +85,9 @@ pub async fn create(
     new: NewTenant,
     idempotency_key: Option<&str>,
 ) -> Result<Created, Error> {
+    if !access::may(scope.role(), Action::TenantsCreate) {
+        return Err(Error::Forbidden);
+    }
     let agent = checked(&new, idempotency_key)?;
     let asked = Asked { new, agent, key: idempotency_key };
     let cluster = db.cluster_named(asked.new.cluster.as_str()).map_err(|_| {
@@ -96,14 +99,13 @@ pub async fn create(
     };
     let mut tx = db.operate(scope).await?;
     let begun = begin(&mut tx, &asked, elsewhere).await;
-    let begun = match begun {
-        Ok(begun) => tx.commit().await.map(|()| begun).map_err(Error::from),
-        Err(refused) => Err(refused),
-    };
     if let (Some(schema), Err(_) | Ok(Begun::Before(_))) = (elsewhere, &begun) {
         store::birth::unclaim(db, cluster, &[schema.tenant]).await?;
     }
-    match begun? {
+    let begun = begun?;
+    // Where this fails the tenant may be there all the same: the schema stays claimed until `fill_pool` has looked.
+    tx.commit().await?;
+    match begun {
         Begun::Now(id, api_key) => {
             Ok(Created { tenant: finish(db, owners, scope, id).await?, api_key: Some(api_key) })
         }
