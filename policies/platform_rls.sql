@@ -42,3 +42,5 @@ grant select on platform.templates, platform.template_versions, platform.plans, 
 grant insert on platform.stream_tokens to neurosphere_tenants;
 grant select, insert on platform.jobs, platform.audit to neurosphere_tenants;
 grant select, insert, update on platform.audit_heads to neurosphere_tenants;
+-- What triggers run needs no right to be called.
+revoke all on function platform.refuse_change() from public;

@@ -21,6 +21,8 @@ create schema if not exists platform;
 create extension if not exists vector with schema extensions;
 revoke all on schema public from public;
 revoke all on schema platform from public;
+-- A temporary table would be found by its bare name, ahead of everything else.
+do $$ begin execute format('revoke temporary on database %I from public', current_database()); end $$;
 grant usage on schema extensions to neurosphere_platform, neurosphere_tenants;
 grant usage on schema platform to neurosphere_platform, neurosphere_tenants;
 grant neurosphere_platform to current_user with inherit false, set true;

@@ -92,6 +92,8 @@ impl World {
         let database = format!("neurosphere_world_{}_{count}", std::process::id());
         let server = connect(&url_of_environment()).await;
         server.batch_execute(&format!("create database {database} template {template}")).await.unwrap();
+        // A template hands down everything but the database's own grants, which policies/roles.sql takes away.
+        server.batch_execute(&format!("revoke temporary on database {database} from public")).await.unwrap();
         let mut overrides = overrides.to_vec();
         overrides.push(("DATABASE_URL", named(&url_of_environment(), &database)));
         Self { app: App::new(config(&overrides), Clock::system()).unwrap() }
