@@ -5,7 +5,8 @@ use neurosphere::config::{Cluster, Config, Environment};
 use neurosphere::db::Db;
 use neurosphere::db::blueprint::Blueprint;
 use neurosphere::db::fleet::Fleet;
-use neurosphere::db::owner::{Examination, Owner};
+use neurosphere::db::guards;
+use neurosphere::db::owner::{Owner, Versions};
 use neurosphere::providers;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -86,15 +87,17 @@ async fn owner(config: &Config, cluster: &Cluster, findings: &mut Findings) {
             return findings.bad("owner", &fault.chain(), "is Postgres running, and DATABASE_URL right?");
         }
     };
-    match owner.examine().await {
-        Ok(found) => judge(&found, findings),
+    match owner.versions().await {
+        Ok(found) => versions(&found, findings),
         Err(fault) => return findings.bad("owner", &fault.chain(), "is this the owner of the database?"),
     }
-    schemas(config, cluster, &owner, findings).await;
+    if control_plane(&owner, findings).await {
+        schemas(config, cluster, &owner, findings).await;
+    }
 }
 
-fn judge(found: &Examination, findings: &mut Findings) {
-    let version = found.server_version;
+fn versions(found: &Versions, findings: &mut Findings) {
+    let version = found.server;
     if SERVER_VERSION_MIN <= version {
         Findings::good("server", &format!("version {}.{}", version / 10_000, version % 10_000));
     } else {
@@ -104,29 +107,41 @@ fn judge(found: &Examination, findings: &mut Findings) {
             "PostgreSQL 16 or newer is needed (membership options of roles)",
         );
     }
-    match &found.vector_version {
+    match &found.vector {
         Some(version) => Findings::good("pgvector", version),
         None => findings.bad("pgvector", "not available", "install the pgvector extension on the server"),
     }
-    match found.pending {
-        Some(0) => Findings::good("control plane", "migrated"),
-        Some(pending) => findings.bad(
-            "control plane",
-            &format!("{pending} migration(s) pending"),
-            "run: neurosphere migrate",
-        ),
-        None => findings.bad("control plane", "never migrated", "run: neurosphere migrate"),
+}
+
+/// Whether it is up to date. What tenants' own schemas are like is the matter of `neurosphere tenant audit`.
+async fn control_plane(owner: &Owner, findings: &mut Findings) -> bool {
+    let migrated = match owner.pending_platform_migrations().await {
+        Ok(Some(0)) => Ok(()),
+        Ok(Some(pending)) => Err(format!("{pending} migration(s) pending")),
+        Ok(None) => Err("never migrated".to_owned()),
+        Err(fault) => Err(fault.chain()),
+    };
+    if let Err(why) = migrated {
+        findings.bad("control plane", &why, "run: neurosphere migrate");
+        return false;
     }
-    for fault in &found.faults {
-        findings.bad(
-            "roles and grants",
-            fault,
-            "run: neurosphere migrate; if it stays, somebody changed roles by hand",
-        );
+    Findings::good("control plane", "migrated");
+    match guards::foundations(owner).await {
+        Ok(found) if found.is_empty() => {
+            Findings::good(
+                "guards",
+                "roles, grants and row policies of the control plane are as policies/ says",
+            );
+        }
+        Ok(found) => {
+            for one in found {
+                let detail = format!("{}: {}: {}", one.whose, one.object, one.what);
+                findings.bad(one.guard.name(), &detail, &one.mend);
+            }
+        }
+        Err(fault) => findings.bad("guards", &fault.chain(), "run: neurosphere tenant audit"),
     }
-    if found.faults.is_empty() && found.pending.is_some() {
-        Findings::good("roles and grants", "as policies/ says");
-    }
+    true
 }
 
 /// How far the tenants' schemas of a cluster are.

@@ -8,6 +8,7 @@ pub(crate) mod operator;
 pub(crate) mod serve;
 pub(crate) mod template;
 pub(crate) mod tenant;
+pub(crate) mod tenant_audit;
 
 use neurosphere::access::{Actor, PlatformScope, Role};
 use neurosphere::clock::Clock;

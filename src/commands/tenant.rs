@@ -15,6 +15,7 @@ use neurosphere::tenants::reach::DomainName;
 use neurosphere::tenants::{State, Tenant as Found, domains, life, mirror, numbers, slug::Slug};
 use std::process::ExitCode;
 
+use super::tenant_audit::TenantAudit;
 use super::{Desk, refused, told};
 
 #[derive(Subcommand)]
@@ -27,6 +28,8 @@ pub(crate) enum Tenant {
         #[arg(long)]
         state: Option<String>,
     },
+    /// Prove from the catalogs that the guards between tenants hold; names every fault, and fails if there is one
+    Audit(TenantAudit),
     /// Take a tenant out of service; its data stays
     Suspend(Step),
     /// Put a suspended tenant back into service
@@ -209,6 +212,7 @@ impl Tenant {
         match self {
             Self::Create(create) => print_created(&desk, create).await?,
             Self::List { state } => print_all(&desk, state.as_deref()).await?,
+            Self::Audit(audit) => return audit.run(&desk).await,
             Self::Suspend(Step { slug, reason }) => {
                 desk.change(&slug, async |tx, id| life::suspend(tx, id, &reason).await, state).await?;
             }

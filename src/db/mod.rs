@@ -7,6 +7,7 @@ pub mod blueprint;
 mod cluster;
 mod failure;
 pub mod fleet;
+pub mod guards;
 pub mod listen;
 mod open;
 pub mod owner;

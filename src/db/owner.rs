@@ -59,6 +59,16 @@ impl Owners {
         }))
     }
 
+    /// The clusters, the control plane's first.
+    pub fn clusters(&self) -> impl Iterator<Item = &ClusterName> {
+        self.database.clusters().map(|cluster| &cluster.name)
+    }
+
+    /// What tenants' schemas are made of.
+    pub(super) fn blueprint(&self) -> &Blueprint {
+        &self.blueprint
+    }
+
     /// Connects as the owner of a cluster.
     pub async fn connect(&self, cluster: &ClusterName) -> Result<Owner, Fault> {
         let found = self.database.clusters().find(|known| known.name == *cluster);
@@ -193,28 +203,23 @@ impl Owner {
         self.client.batch_execute(text).await.or_failed("empty the database")
     }
 
-    /// What `doctor` looks at: server version, pgvector's version, and every fault of roles and grants that it finds.
-    pub async fn examine(&self) -> Result<Examination, Fault> {
-        let row = self
-            .client
-            .query_one(include_str!("examine.sql"), &[])
-            .await
-            .or_failed("examine the database")?;
-        let pending = if row.get(2) {
-            let applied = "select count(*) from platform.schema_history";
-            let applied: i64 =
-                self.client.query_one(applied, &[]).await.or_failed("count migrations")?.get(0);
-            let files = platform_files::migrations::runner().get_migrations().len();
-            Some(files.saturating_sub(usize::try_from(applied).unwrap_or(0)))
-        } else {
-            None
-        };
-        Ok(Examination {
-            server_version: row.get(0),
-            vector_version: row.get(1),
-            pending,
-            faults: row.get(3),
-        })
+    /// The server's version and pgvector's.
+    pub async fn versions(&self) -> Result<Versions, Fault> {
+        let row = self.client.query_one(VERSIONS, &[]).await.or_failed("ask for versions")?;
+        Ok(Versions { server: row.get(0), vector: row.get(1) })
+    }
+
+    /// How many migrations of the control plane were not applied yet; none if it was never migrated.
+    pub async fn pending_platform_migrations(&self) -> Result<Option<usize>, Fault> {
+        let there = "select to_regclass('platform.schema_history') is not null";
+        if !self.client.query_one(there, &[]).await.or_failed("look for the control plane")?.get::<_, bool>(0)
+        {
+            return Ok(None);
+        }
+        let applied = "select count(*) from platform.schema_history";
+        let applied: i64 = self.client.query_one(applied, &[]).await.or_failed("count migrations")?.get(0);
+        let files = platform_files::migrations::runner().get_migrations().len();
+        Ok(Some(files.saturating_sub(usize::try_from(applied).unwrap_or(0))))
     }
 
     /// The first login role that has room for another tenant; made if there is none.
@@ -259,7 +264,7 @@ impl Owner {
     /// Runs one statement on the control plane's tables, which their owner cannot read as such.
     pub(super) async fn as_platform(
         &self,
-        sql: &'static str,
+        sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Fault> {
         let begin = "begin; set local role neurosphere_platform";
@@ -292,6 +297,19 @@ impl Owner {
     }
 }
 
+/// What makes the control plane: its migrations in order, then its row policies.
+pub(super) fn platform_scripts() -> Vec<String> {
+    let runner = platform_files::migrations::runner();
+    let mut files: Vec<_> = runner.get_migrations().iter().collect();
+    files.sort_by_key(|file| file.version());
+    let texts = files.iter().map(|file| file.sql().unwrap_or_default().to_owned());
+    texts.chain([include_str!("../../policies/platform_rls.sql").to_owned()]).collect()
+}
+
+const VERSIONS: &str = "
+    select current_setting('server_version_num')::int,
+           coalesce((select extversion::text from pg_extension where extname = 'vector'),
+                    (select default_version::text from pg_available_extensions where name = 'vector'))";
 const IS_BUILT: &str = "select login from platform.schema_ledger where tenant_id = $1";
 const LOGIN_WITH_ROOM: &str = "
     select n.login from generate_series(0, 63) as n(login)
@@ -324,15 +342,11 @@ impl Script {
     }
 }
 
-/// What `doctor` learns from the owner's connection.
+/// Versions of what is not ours.
 #[derive(Debug, Clone)]
-pub struct Examination {
+pub struct Versions {
     /// `server_version_num`, e.g. 180004.
-    pub server_version: i32,
-    /// Version of pgvector, if it is installed or can be.
-    pub vector_version: Option<String>,
-    /// Migrations of the control plane that were not applied yet; `None` if it was never migrated.
-    pub pending: Option<usize>,
-    /// Roles, memberships and grants that are not as they should be.
-    pub faults: Vec<String>,
+    pub server: i32,
+    /// Of pgvector, if it is installed or can be.
+    pub vector: Option<String>,
 }

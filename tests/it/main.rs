@@ -20,6 +20,7 @@ mod pooler;
 mod standin;
 mod statements;
 mod storm;
+mod tenant_audit;
 mod tenants;
 mod tls;
 mod voice;

@@ -236,6 +236,11 @@ impl World {
         connect(self.app.config.database.main.owner_url.as_ref().unwrap().reveal()).await
     }
 
+    /// A direct connection to what all worlds of a server share: its roles.
+    pub(crate) async fn of_all_worlds() -> tokio_postgres::Client {
+        connect(&url_of_environment()).await
+    }
+
     /// A direct connection as the login role, as a leak in the application would have it.
     pub(crate) async fn as_login(&self) -> tokio_postgres::Client {
         connect(self.app.config.database.main.app_url.reveal()).await
