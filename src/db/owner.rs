@@ -130,7 +130,9 @@ impl Owner {
         roles.run_on(&self.client, &before).await?;
         let mut runner = platform_files::migrations::runner();
         runner.set_migration_table_name("platform.schema_history");
+        self.client.batch_execute(LIMITED).await.or_failed("limit the control plane's migrations")?;
         let report = runner.run_async(&mut self.client).await.or_fault("migrate the control plane")?;
+        self.client.batch_execute(UNLIMITED).await.or_failed("end the control plane's migrations")?;
         let policies = Script::new(
             "policies/platform_rls.sql",
             include_str!("../../policies/platform_rls.sql").to_owned(),
@@ -306,6 +308,9 @@ pub(super) fn platform_scripts() -> Vec<String> {
     texts.chain([include_str!("../../policies/platform_rls.sql").to_owned()]).collect()
 }
 
+/// Everybody's requests queue behind a migration of the control plane that waits for a lock.
+const LIMITED: &str = "set lock_timeout = '5s'; set statement_timeout = '60s'";
+const UNLIMITED: &str = "reset lock_timeout; reset statement_timeout";
 const VERSIONS: &str = "
     select current_setting('server_version_num')::int,
            coalesce((select extversion::text from pg_extension where extname = 'vector'),
