@@ -1,7 +1,7 @@
 //! The audit of the guards between tenants: reads the catalog of every cluster and says of each guard whether it holds,
 //! naming every fault with what to do. A schema is compared, fact by fact, with one that is built from the program's own
 //! migrations in a transaction of which nothing stays; that one is asked whether it keeps the rules. Must never mend
-//! anything, nor know what the tables mean.
+//! anything, nor know what tables mean, but for those of the control plane in [`rows`].
 //!
 //! Start at [`audit`]. What costs little and looks at no tenant's schema is [`foundations`].
 

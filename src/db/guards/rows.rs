@@ -1,12 +1,15 @@
 //! Rows that are where they do not belong. What a validated constraint excludes is not looked for. Must never change a
 //! row.
 
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
 use super::super::failure::OrFailed as _;
 use super::super::owner::Owner;
 use super::super::tx::schema_of;
 use super::{Finding, Guard, Spot};
 use crate::error::Fault;
-use crate::ids::TenantId;
+use crate::ids::{CallId, TenantId};
 
 /// How long counting may take.
 const COUNT_MAX: &str = "30s";
@@ -31,6 +34,15 @@ const STRAYED: &str = "
      where j.state in ('queued', 'running')
     union all
     select 'stream_tokens', count(*) from platform.stream_tokens s join elsewhere on elsewhere.id = s.tenant_id";
+/// Work that waits and tokens that are good, by tenant; a job's key is the call's id in its wire form.
+const NAMING_CALLS: &str = "
+    select tenant_id, 'jobs', array_agg(key), '{}'::uuid[] from platform.jobs
+     where tenant_id = any($1) and kind in ('calls.close', 'calls.conclude') and state in ('queued', 'running')
+     group by tenant_id
+    union all
+    select tenant_id, 'stream_tokens', '{}'::text[], array_agg(call_id) from platform.stream_tokens
+     where tenant_id = any($1) and used_at is null and now() < expires_at
+     group by tenant_id";
 
 /// Rows of the control plane that belong to nobody, or to somebody who is elsewhere.
 pub(super) async fn of_platform(owner: &Owner, spot: &Spot) -> Result<Vec<Finding>, Fault> {
@@ -59,18 +71,54 @@ pub(super) async fn of_platform(owner: &Owner, spot: &Spot) -> Result<Vec<Findin
     Ok(found)
 }
 
-/// How many rows of a tenant's table have another tenant's id, as the tenant itself sees them; for a table whose check
-/// does not hold. The owner becomes the tenant for a transaction of which nothing stays.
+/// How many rows of a tenant's table have another tenant's id; for a table whose check does not hold.
 pub(super) async fn foreign(owner: &Owner, tenant: TenantId, table: &str) -> Result<i64, Fault> {
+    let (schema, id) = (schema_of(tenant), tenant.uuid());
+    let count = format!("select count(*) from {schema}.{table} where tenant_id is distinct from '{id}'");
+    count_as(owner, tenant, &count, &[]).await
+}
+
+/// Rows of the control plane that name a call: whose, of which table, how many of a call that their tenant does not have.
+pub(super) struct Strangers {
+    pub(super) tenant: TenantId,
+    pub(super) table: String,
+    pub(super) count: Result<i64, Fault>,
+}
+
+/// Looks for work and tokens of these tenants that would act on another's call.
+pub(super) async fn strangers(owner: &Owner, tenants: &[TenantId]) -> Result<Vec<Strangers>, Fault> {
+    let ids: Vec<_> = tenants.iter().map(|tenant| tenant.uuid()).collect();
+    let mut found = Vec::new();
+    for row in owner.as_platform(NAMING_CALLS, &[&ids]).await? {
+        let (tenant, keys): (TenantId, Vec<String>) = (row.get::<_, Uuid>(0).into(), row.get(2));
+        let mut calls: Vec<Uuid> = row.get(3);
+        // What is no call's name is nobody's call.
+        calls.extend(keys.iter().map(|key| key.parse().map_or(Uuid::nil(), CallId::uuid)));
+        let count = format!(
+            "select count(*) from unnest($1::uuid[]) named (id)
+              where not exists (select from {}.calls c where c.id = named.id)",
+            schema_of(tenant)
+        );
+        let count = count_as(owner, tenant, &count, &[&calls]).await;
+        found.push(Strangers { tenant, table: row.get(1), count });
+    }
+    Ok(found)
+}
+
+/// Counts what the tenant itself sees: the owner becomes it for a transaction of which nothing stays.
+async fn count_as(
+    owner: &Owner,
+    tenant: TenantId,
+    count: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<i64, Fault> {
     let schema = schema_of(tenant);
     let begin = format!(
         "begin; set local statement_timeout = '{COUNT_MAX}'; grant {schema} to current_user with inherit false, set true;
          set local role {schema}"
     );
-    owner.whole(&begin).await.or_failed("become a tenant to count its rows")?;
-    let count =
-        format!("select count(*) from {schema}.{table} where tenant_id is distinct from '{}'", tenant.uuid());
-    let counted = owner.client.query_one(&count, &[]).await;
+    owner.whole(&begin).await.or_failed("become a tenant to count rows")?;
+    let counted = owner.client.query_one(count, params).await;
     owner.client.batch_execute("rollback").await.or_failed("end counting rows")?;
-    Ok(counted.or_failed("count a tenant's rows")?.get(0))
+    Ok(counted.or_failed("count rows as a tenant")?.get(0))
 }

@@ -2,7 +2,7 @@
 //! whose fingerprint is another. Must never hold more of them than a batch.
 
 use futures_util::{StreamExt as _, stream};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::owner::{Owner, Owners};
 use super::baseline::{Baseline, Baselines};
@@ -77,10 +77,45 @@ async fn batch(
     baselines: &Baselines,
 ) -> Result<Vec<Finding>, Fault> {
     let owner = connect(owners, cluster).await?;
-    seen_twice(async || look(&owner, batch, baselines).await).await
+    let look = async || {
+        let mut findings = differing(&owner, batch, baselines).await?;
+        findings.extend(strangers(&owner, batch).await?);
+        Ok(findings)
+    };
+    seen_twice(look).await
 }
 
-async fn look(owner: &Owner, batch: &[Place], baselines: &Baselines) -> Result<Vec<Finding>, Fault> {
+/// Work and tokens of the control plane that name calls of somebody else.
+async fn strangers(owner: &Owner, batch: &[Place]) -> Result<Vec<Finding>, Fault> {
+    let here: BTreeMap<_, _> =
+        batch.iter().filter(|place| place.version.is_some()).map(|place| (place.tenant, place)).collect();
+    let tenants: Vec<_> = here.keys().copied().collect();
+    let mut findings = Vec::new();
+    for one in rows::strangers(owner, &tenants).await? {
+        let Some(place) = here.get(&one.tenant) else { continue };
+        let mend = format!("look at who wrote them, then delete them from platform.{}", one.table);
+        findings.extend(counted(
+            place,
+            &one.table,
+            one.count,
+            "name a call that is not this tenant's",
+            &mend,
+        ));
+    }
+    Ok(findings)
+}
+
+/// Rows that are where they do not belong; none if there are none.
+fn counted(place: &Place, table: &str, count: Result<i64, Fault>, what: &str, mend: &str) -> Option<Finding> {
+    let what = match count {
+        Ok(0) => return None,
+        Ok(count) => format!("{count} row(s) {what}"),
+        Err(fault) => format!("an unknown number of row(s) {what} ({})", fault.chain()),
+    };
+    Some(Spot::of(&place.whose).finding(Guard::Rows, table, &what, mend))
+}
+
+async fn differing(owner: &Owner, batch: &[Place], baselines: &Baselines) -> Result<Vec<Finding>, Fault> {
     let targets: Vec<_> = batch.iter().map(|place| place.target.clone()).collect();
     let prints = facts::reading(owner, async |client| facts::fingerprints(client, &targets).await).await?;
     let right = |place: &&Place| {
@@ -138,15 +173,9 @@ async fn judge(
         differences.iter().filter_map(|one| one.unchecked_table()).filter(|table| has_tenant(table));
     let unchecked: BTreeSet<_> = unchecked.collect();
     for table in unchecked {
-        let strangers = rows::foreign(owner, place.tenant, table).await;
-        let (count, why) = match strangers {
-            Ok(0) => continue,
-            Ok(count) => (count.to_string(), String::new()),
-            Err(fault) => ("an unknown number of".to_owned(), format!(" ({})", fault.chain())),
-        };
-        let what = format!("{count} row(s) have another tenant's id{why}");
+        let count = rows::foreign(owner, place.tenant, table).await;
         let mend = format!("find out whose they are, then delete them from {}.{table}", place.target.schema);
-        findings.push(spot.finding(Guard::Rows, table, &what, &mend));
+        findings.extend(counted(place, table, count, "have another tenant's id", &mend));
     }
     Ok(findings)
 }

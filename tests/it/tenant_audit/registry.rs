@@ -2,10 +2,12 @@
 //! wrong.
 
 use super::{Expected, all_findings, findings, unlike};
-use crate::world::World;
+use crate::world::{ACCOUNT_SID, TestTenant, World};
+use neurosphere::access::Role;
+use neurosphere::calls::{self, Arrival, Arrived};
 use neurosphere::db::guards::Guard::{Registry, Roles, Rows, Structure};
 use neurosphere::db::guards::{Finding, Selection};
-use neurosphere::ids::{ClusterName, TenantId};
+use neurosphere::ids::{CallId, ClusterName, TenantId};
 use neurosphere::tenants::birth;
 
 async fn as_platform(world: &World, sql: &str) {
@@ -135,4 +137,49 @@ async fn a_tenant_in_the_wrong_cluster_and_its_strayed_work_are_found() {
     let found = findings(&world, &Selection::default()).await;
     let [(cluster, lost)] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!((cluster.as_str(), lost.guard, lost.object.as_str()), ("west", Registry, "west"));
+}
+
+/// Work and tokens for another's call do nothing, since the call is not in the tenant's schema; they are found all the same.
+#[tokio::test]
+async fn work_and_tokens_that_name_anothers_call_are_found() {
+    let world = World::new().await;
+    let (a, b) = (world.tenant().await, world.tenant().await);
+    let call = ring(&world, &a).await;
+    assert_eq!(all_findings(&world).await, [], "its own token names its own call");
+    let (theirs, ours) = (a.id.uuid(), b.id.uuid());
+    let plant = format!(
+        "insert into platform.jobs (id, tenant_id, kind, key) values
+            (gen_random_uuid(), '{ours}', 'calls.conclude', '{call}'), (gen_random_uuid(), '{ours}', 'calls.close', 'nonsense'),
+            (gen_random_uuid(), '{theirs}', 'calls.conclude', '{call}')"
+    );
+    as_platform(&world, &plant).await;
+    let token = format!(
+        "begin; grant {schema} to current_user with inherit false, set true; set local role {schema};
+         insert into platform.stream_tokens values ('x', '{ours}', '{}', 'AC', now() + interval '1 minute'); reset role;
+         revoke {schema} from current_user; commit",
+        call.uuid(),
+        schema = b.schema()
+    );
+    world.as_owner().await.batch_execute(&token).await.unwrap();
+    let found = all_findings(&world).await;
+    assert!(found.iter().all(|one| one.whose == b.slug), "{found:?}");
+    let expected = [
+        (Rows, "jobs", "2 row(s) name a call that is not this tenant's"),
+        (Rows, "stream_tokens", "1 row(s) name a call that is not this tenant's"),
+    ];
+    assert_eq!(unlike(&expected, found.iter().collect()), [""; 0]);
+}
+
+async fn ring(world: &World, tenant: &TestTenant) -> CallId {
+    let arrival = Arrival {
+        call_sid: "CA1".to_owned(),
+        account_sid: ACCOUNT_SID.to_owned(),
+        from: Some("+19495550199".parse().unwrap()),
+        to: tenant.number.clone(),
+    };
+    let mut session = world.app.db.tenant(&tenant.scope(Role::Carrier)).await.unwrap();
+    let mut tx = session.begin().await.unwrap();
+    let Arrived::In { call, .. } = calls::arrive(&mut tx, &arrival).await.unwrap() else { panic!("busy") };
+    tx.commit().await.unwrap();
+    call
 }

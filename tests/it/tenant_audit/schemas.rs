@@ -196,7 +196,8 @@ const STRUCTURE: [Case; 17] = [
 ];
 
 /// Roles outlive a world: what one of them gave away would be everybody's on this server.
-const FREED: &str = "revoke {t} from neurosphere_app, {other}; revoke neurosphere_platform, neurosphere_tenants from {t}";
+const FREED: &str =
+    "revoke {t} from neurosphere_app, {other}; revoke neurosphere_platform, neurosphere_tenants from {t}";
 
 fn filled(text: &str, tenant: TenantId, other: TenantId) -> String {
     let text = text.replace("{t}", &schema(tenant)).replace("{id}", &tenant.uuid().to_string());
