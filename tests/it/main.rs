@@ -15,6 +15,7 @@ mod graphql_socket;
 mod guards;
 mod jobs;
 mod memory;
+mod mutants;
 mod platform;
 mod pooler;
 mod standin;
