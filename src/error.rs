@@ -3,6 +3,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 /// A refusal or failure of an operation.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +25,24 @@ pub enum Error {
         /// What stands in the way and what to do next.
         message: String,
     },
+    /// The tenant has as much under way as it may; nothing was begun.
+    #[error("too much of this business is under way at once; try again in a moment")]
+    Busy {
+        /// When it is worth another try.
+        retry_after: Duration,
+    },
+    /// A statement ran longer than the tenant may have one run; its transaction came to nothing.
+    #[error("this takes longer than it may; ask for less at once")]
+    TimedOut(#[source] Fault),
     /// Nobody who calls can decide on this.
     #[error("internal fault")]
-    Fault(#[from] Fault),
+    Fault(#[source] Fault),
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        if fault.timed_out { Self::TimedOut(fault) } else { Self::Fault(fault) }
+    }
 }
 
 impl Error {
@@ -42,6 +58,8 @@ impl Error {
             Self::NotFound(_) => "not_found",
             Self::Invalid(_) => "invalid",
             Self::Conflict { code, .. } => code,
+            Self::Busy { .. } => "busy",
+            Self::TimedOut(_) => "timeout",
             Self::Fault(_) => "internal",
         }
     }
@@ -62,17 +80,30 @@ pub struct Violation {
 pub struct Fault {
     doing: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    timed_out: bool,
 }
 
 impl Fault {
     /// A fault without an underlying cause.
     pub fn new(doing: impl Into<String>) -> Self {
-        Self { doing: doing.into(), source: None }
+        Self { doing: doing.into(), source: None, timed_out: false }
     }
 
     /// A fault with its cause.
     pub fn caused(doing: impl Into<String>, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self { doing: doing.into(), source: Some(source.into()) }
+        Self { doing: doing.into(), source: Some(source.into()), timed_out: false }
+    }
+
+    /// The same, and that it is a statement which ran longer than it may: as an [`Error`] it is one that whoever asked can
+    /// decide on.
+    #[must_use]
+    pub fn for_time(self) -> Self {
+        Self { timed_out: true, ..self }
+    }
+
+    /// Whether a statement ran longer than it may.
+    pub fn is_for_time(&self) -> bool {
+        self.timed_out
     }
 
     /// The whole chain on one line, outermost first.
@@ -123,5 +154,11 @@ mod tests {
         let outer = inner.or_fault("back up the tenant").unwrap_err();
         assert_eq!(outer.to_string(), "back up the tenant");
         assert_eq!(outer.chain(), "back up the tenant: write the snapshot: disk on fire");
+    }
+
+    #[test]
+    fn what_took_too_long_is_for_whoever_asked_to_decide_on() {
+        assert_eq!(Error::from(Fault::new("run a statement")).code(), "internal");
+        assert_eq!(Error::from(Fault::new("run a statement").for_time()).code(), "timeout");
     }
 }

@@ -32,7 +32,7 @@
 //! | [`audit`] ← [`operators`] ← [`templates`] ← [`tenants`] ← [`callers`] ← [`memory`] ← [`calls`] | slices, in the only order in which they may call each other |
 //! | [`providers`] | Twilio's and OpenAI's wires and clients |
 //! | [`db`] | the only place that speaks to Postgres |
-//! | [`access`], [`clock`], [`config`], [`error`], [`ids`], [`secret`], [`sentences`], [`telemetry`] | what everybody uses |
+//! | [`access`], [`clock`], [`config`], [`error`], [`ids`], [`refusals`], [`secret`], [`sentences`], [`telemetry`] | what everybody uses |
 //!
 //! # Invariants
 //!
@@ -62,6 +62,7 @@ pub mod jobs;
 pub mod memory;
 pub mod operators;
 pub mod providers;
+pub mod refusals;
 pub mod secret;
 pub mod sentences;
 pub mod telemetry;

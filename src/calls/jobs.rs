@@ -71,7 +71,7 @@ pub async fn conclude(db: &Db, models: &TextModels, attempt: &Attempt) -> Result
     let outcome = find_outcome(models, &material, attempt.last).await?;
     match save_profile(db, scope, &material.call, &outcome).await {
         Ok(()) => {}
-        Err(Error::Fault(fault)) => return Err(fault.into()),
+        Err(later @ (Error::Fault(_) | Error::TimedOut(_) | Error::Busy { .. })) => return Err(later.into()),
         Err(
             refused @ (Error::Forbidden | Error::NotFound(_) | Error::Invalid(_) | Error::Conflict { .. }),
         ) => {

@@ -62,13 +62,15 @@ pub(crate) fn told(fault: Fault) -> String {
 /// A refusal or a fault, for a person at the command line.
 pub(crate) fn refused(error: Error) -> String {
     match error {
-        Error::Fault(fault) => fault.chain(),
+        Error::Fault(fault) | Error::TimedOut(fault) => fault.chain(),
         Error::Invalid(violations) => {
             violations.iter().fold("the input breaks a rule:".to_owned(), |mut text, broken| {
                 write!(text, "\n  {}: {}", broken.path, broken.message).ok();
                 text
             })
         }
-        other @ (Error::Forbidden | Error::NotFound(_) | Error::Conflict { .. }) => other.to_string(),
+        other @ (Error::Forbidden | Error::NotFound(_) | Error::Conflict { .. } | Error::Busy { .. }) => {
+            other.to_string()
+        }
     }
 }

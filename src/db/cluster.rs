@@ -66,6 +66,12 @@ impl Cluster {
         shards.connection(tenant).await.or_failed("get a connection to Postgres")
     }
 
+    /// How many connections a tenant may hold at once, whatever its limits say: half of those that it shares.
+    pub(super) fn tenant_share_max(&self) -> usize {
+        let (count, size) = shards_of(self.database.pool_max);
+        (count * size / 2).max(1)
+    }
+
     /// Connections now open, and how many of them are idle.
     pub(super) fn connections(&self) -> (usize, usize) {
         self.pools()

@@ -3,6 +3,7 @@
 
 use deadpool::managed::PoolError;
 use std::fmt;
+use tokio_postgres::error::SqlState;
 
 use crate::error::Fault;
 
@@ -67,7 +68,11 @@ pub(super) trait OrFailed<T> {
 
 impl<T> OrFailed<T> for Result<T, tokio_postgres::Error> {
     fn or_failed(self, doing: &str) -> Result<T, Fault> {
-        self.map_err(|error| Fault::caused(doing, Failure::from(&error)))
+        self.map_err(|error| {
+            let fault = Fault::caused(doing, Failure::from(&error));
+            // Postgres says so for `statement_timeout`, and when an administrator cancels a statement that runs long.
+            if error.code() == Some(&SqlState::QUERY_CANCELED) { fault.for_time() } else { fault }
+        })
     }
 }
 

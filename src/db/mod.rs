@@ -7,6 +7,7 @@ pub mod blueprint;
 mod cluster;
 mod failure;
 pub mod fleet;
+mod gate;
 pub mod guards;
 pub mod listen;
 mod open;
@@ -23,12 +24,13 @@ use uuid::Uuid;
 use crate::access::{PlatformScope, TenantScope};
 use crate::clock::Clock;
 use crate::config;
-use crate::error::{Fault, OrFault as _};
+use crate::error::{Error, Fault, OrFault as _};
 use crate::ids::ClusterName;
 use crate::secret::MasterKey;
 use crate::tenancy::{ClusterIndex, Limits, Placement, Tenancy};
 use blueprint::Blueprint;
 use cluster::Cluster;
+use gate::Gates;
 use tx::{PlatformTx, Sql, TenantSession};
 
 /// A value bound to a statement.
@@ -44,6 +46,7 @@ pub struct Db(Arc<Inner>);
 
 struct Inner {
     clusters: Vec<Cluster>,
+    gates: Gates,
     schema_version: u16,
     clock: Clock,
     master_key: MasterKey,
@@ -55,24 +58,26 @@ impl Db {
         let clusters = config.clusters().map(|settings| Cluster::new(config, settings));
         let clusters = clusters.collect::<Result<_, _>>()?;
         let schema_version = Blueprint::of_this_program()?.version();
-        Ok(Self(Arc::new(Inner { clusters, schema_version, clock, master_key: master_key.clone() })))
+        let (gates, master_key) = (Gates::default(), master_key.clone());
+        Ok(Self(Arc::new(Inner { clusters, gates, schema_version, clock, master_key })))
     }
 
     /// A connection on which transactions of this tenant can be begun, where its schema is; it has no query methods of
-    /// its own.
-    pub async fn tenant(&self, scope: &TenantScope) -> Result<TenantSession, Fault> {
+    /// its own. When the tenant has as many as it may, waits for a short while.
+    pub async fn tenant(&self, scope: &TenantScope) -> Result<TenantSession, Error> {
         self.session(scope.tenancy().placement.cluster, scope).await
     }
 
     /// The same on the control plane's cluster, for the tenant's own rows of the registry. Its schema may be elsewhere.
-    pub async fn registry(&self, scope: &TenantScope) -> Result<TenantSession, Fault> {
+    pub async fn registry(&self, scope: &TenantScope) -> Result<TenantSession, Error> {
         self.session(ClusterIndex::MAIN, scope).await
     }
 
-    async fn session(&self, cluster: ClusterIndex, scope: &TenantScope) -> Result<TenantSession, Fault> {
-        let tenancy = scope.tenancy();
-        let connection = self.cluster(cluster)?.tenant(tenancy.placement.login, tenancy.tenant).await?;
-        Ok(TenantSession::new(connection, *scope, self.clone()))
+    async fn session(&self, cluster: ClusterIndex, scope: &TenantScope) -> Result<TenantSession, Error> {
+        let (tenancy, cluster) = (scope.tenancy(), self.cluster(cluster)?);
+        let place = self.0.gates.enter(scope, cluster.tenant_share_max()).await?;
+        let connection = cluster.tenant(tenancy.placement.login, tenancy.tenant).await?;
+        Ok(TenantSession::new(connection, place, *scope, self.clone()))
     }
 
     /// Begins a transaction on the control plane, for what must be known before the tenant is. It may do nothing that
@@ -170,6 +175,11 @@ impl Db {
             .iter()
             .map(Cluster::connections)
             .fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    }
+
+    /// Sessions of tenants now open, and how many wait because their tenant has as many as it may.
+    pub fn crowd(&self) -> (usize, usize) {
+        self.0.gates.crowd()
     }
 
     /// Closes every connection; what is in flight fails.

@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::gate::Place;
 use super::open::{Held, Open, Schema};
 use super::pool::Pooled;
 pub use super::sql::Sql;
@@ -13,6 +14,7 @@ use super::{Db, Param, Row};
 use crate::access::{self, Action, PlatformScope, TenantScope};
 use crate::error::{Error, Fault};
 use crate::ids::{ClusterName, TenantId};
+use crate::refusals::{self, Limit};
 
 /// Schema and role of a tenant: `tenant_` and its id without hyphens.
 pub(super) fn schema_of(tenant: TenantId) -> String {
@@ -25,13 +27,15 @@ const PLATFORM_PREAMBLE: &str =
 /// A connection on which transactions of one tenant can be begun; it has no query methods.
 pub struct TenantSession {
     connection: Pooled,
+    /// Given back after the connection.
+    _place: Place,
     scope: TenantScope,
     db: Db,
 }
 
 impl TenantSession {
-    pub(super) fn new(connection: Pooled, scope: TenantScope, db: Db) -> Self {
-        Self { connection, scope, db }
+    pub(super) fn new(connection: Pooled, place: Place, scope: TenantScope, db: Db) -> Self {
+        Self { connection, _place: place, scope, db }
     }
 
     /// The time, from the clock.
@@ -56,7 +60,8 @@ impl TenantSession {
         let mut tx = TenantTx::open(self);
         tx.permit(action)?;
         let preamble = tx.preamble();
-        Ok(tx.open.single(&preamble, sql, params).await?)
+        let answer = tx.open.single(&preamble, sql, params).await;
+        Ok(tx.counted(answer)?)
     }
 }
 
@@ -82,6 +87,14 @@ impl<'s> TenantTx<'s> {
         let role = &self.open.schema.name;
         let limit_ms = self.scope.tenancy().limits.statement_ms_max;
         format!("BEGIN; SET LOCAL ROLE {role}; SET LOCAL statement_timeout = {limit_ms}")
+    }
+
+    /// Counts a statement that ran longer than the tenant may have it run.
+    fn counted<T>(&self, answer: Result<T, Fault>) -> Result<T, Fault> {
+        if answer.as_ref().is_err_and(Fault::is_for_time) {
+            refusals::note(Limit::Statement, self.scope.tenant());
+        }
+        answer
     }
 
     /// Refuses unless the actor's role covers the action; every operation asks first.
@@ -116,17 +129,19 @@ impl<'s> TenantTx<'s> {
 
     /// Runs a statement and gives all its rows.
     pub async fn rows(&mut self, sql: &Sql, params: &[Param<'_>]) -> Result<Vec<Row>, Fault> {
-        self.open.rows(sql, params).await
+        let answer = self.open.rows(sql, params).await;
+        self.counted(answer)
     }
 
     /// Runs a statement that gives one row or none.
     pub async fn row(&mut self, sql: &Sql, params: &[Param<'_>]) -> Result<Option<Row>, Fault> {
-        Ok(self.open.rows(sql, params).await?.into_iter().next())
+        Ok(self.rows(sql, params).await?.into_iter().next())
     }
 
     /// Runs a statement for its effect and gives the number of rows it touched.
     pub async fn run(&mut self, sql: &Sql, params: &[Param<'_>]) -> Result<u64, Fault> {
-        self.open.run(sql, params).await
+        let answer = self.open.run(sql, params).await;
+        self.counted(answer)
     }
 
     /// Makes everything since `begin` durable.

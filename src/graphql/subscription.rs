@@ -91,7 +91,17 @@ impl Following {
             if !self.seen.more {
                 self.wait().await;
             }
-            self.look().await?;
+            match self.look().await {
+                Ok(()) => {}
+                // A moment without room ends nothing: what was written meanwhile is read a little later.
+                Err(problem) => match problem.retry_after() {
+                    Some(wait) => {
+                        tokio::time::sleep(wait).await;
+                        self.seen.more = true;
+                    }
+                    None => return Err(problem),
+                },
+            }
         }
     }
 

@@ -78,6 +78,9 @@ async fn printed_metrics(State(vitals): State<Vitals>) -> Response {
     let (open, idle) = vitals.db.connections();
     metrics::gauge!("neurosphere_db_connections", "state" => "open").set(count(open));
     metrics::gauge!("neurosphere_db_connections", "state" => "idle").set(count(idle));
+    let (inside, waiting) = vitals.db.crowd();
+    metrics::gauge!("neurosphere_tenant_sessions", "state" => "open").set(count(inside));
+    metrics::gauge!("neurosphere_tenant_sessions", "state" => "waiting").set(count(waiting));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], vitals.metrics.render()).into_response()
 }
 

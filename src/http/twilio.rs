@@ -77,7 +77,11 @@ impl IntoResponse for Rejected {
 /// The caller hears that we have trouble; the operator reads which.
 fn trouble(error: &Error) -> Response {
     match error {
-        Error::Fault(fault) => tracing::error!(fault = fault.chain(), "a webhook met with trouble"),
+        Error::Fault(fault) | Error::TimedOut(fault) => {
+            tracing::error!(fault = fault.chain(), "a webhook met with trouble");
+        }
+        // Counted where it was refused.
+        Error::Busy { .. } => return say(Sentence::NoRoom, Language::English).into_response(),
         Error::Forbidden | Error::NotFound(_) | Error::Invalid(_) | Error::Conflict { .. } => {
             tracing::error!(code = error.code(), "a webhook met with an unexpected refusal");
         }

@@ -123,7 +123,8 @@ impl From<Fault> for Failed {
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         match error {
-            Error::Fault(fault) => fault.into(),
+            Error::Fault(fault) | Error::TimedOut(fault) => fault.into(),
+            busy @ Error::Busy { .. } => Fault::caused("begin a job's transaction", busy).into(),
             refused
             @ (Error::Forbidden | Error::NotFound(_) | Error::Invalid(_) | Error::Conflict { .. }) => {
                 Self { fault: Fault::caused("the job was refused", refused), for_good: true }

@@ -47,7 +47,8 @@ impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         match error {
             Error::NotFound(_) => Self::NoSuchStream,
-            Error::Fault(fault) => Self::Fault(fault),
+            Error::Busy { .. } => Self::NoRoom,
+            Error::Fault(fault) | Error::TimedOut(fault) => Self::Fault(fault),
             refused @ (Error::Forbidden | Error::Invalid(_) | Error::Conflict { .. }) => {
                 Self::Fault(Fault::caused("admit a stream", refused))
             }

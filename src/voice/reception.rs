@@ -13,6 +13,7 @@ use crate::ids::PhoneNumber;
 use crate::providers::twilio::rest::Account;
 use crate::providers::twilio::webhook::{IncomingCall, StatusCallback};
 use crate::providers::twilio::{AccountSid, CallSid};
+use crate::refusals::{self, Limit};
 use crate::secret::Secret;
 use crate::sentences::Language;
 use crate::tenants::{self, State, reach};
@@ -102,8 +103,7 @@ impl Gateway {
                 Ok(Reception::Connect { token: stream_token })
             }
             Ok(Arrived::Busy { message, language }) => {
-                metrics::counter!("neurosphere_refused", "limit" => "calls").increment(1);
-                tracing::info!(tenant = %scope.tenant(), "a call is refused: every line of the tenant is taken");
+                refusals::note(Limit::Calls, scope.tenant());
                 Ok(Reception::Busy { message, language: Language::of(&language) })
             }
             Err(Error::Conflict { .. }) => Ok(Reception::Over),

@@ -284,10 +284,12 @@ async fn patience(limits: Limits, stop: CancellationToken) {
 
 fn chain(error: &Error) -> String {
     match error {
-        Error::Fault(fault) => fault.chain(),
-        Error::Forbidden | Error::NotFound(_) | Error::Invalid(_) | Error::Conflict { .. } => {
-            error.to_string()
-        }
+        Error::Fault(fault) | Error::TimedOut(fault) => fault.chain(),
+        Error::Forbidden
+        | Error::NotFound(_)
+        | Error::Invalid(_)
+        | Error::Conflict { .. }
+        | Error::Busy { .. } => error.to_string(),
     }
 }
 

@@ -75,7 +75,7 @@ impl<'a> Telling<'a> {
         let mut summed_up = 0;
         for business in self.businesses {
             let scope = TenantScope::mint(business.tenancy, Actor::CommandLine, Role::Owner);
-            let mut session = self.running.app.db.tenant(&scope).await.map_err(told)?;
+            let mut session = self.running.app.db.tenant(&scope).await.map_err(refused)?;
             let mut tx = session.begin().await.map_err(told)?;
             let page = Page { first: CALLS_MAX, after: None };
             let calls = calls::list(&mut tx, None, page).await.map_err(refused)?;
@@ -95,7 +95,7 @@ impl<'a> Telling<'a> {
             return Ok(0);
         }
         let scope = TenantScope::mint(business.tenancy, Actor::CommandLine, Role::Owner);
-        let mut session = self.running.app.db.tenant(&scope).await.map_err(told)?;
+        let mut session = self.running.app.db.tenant(&scope).await.map_err(refused)?;
         let mut tx = session.begin().await.map_err(told)?;
         // The summary is read first: what is summed up has no more turns.
         let summary = calls::summaries(&mut tx, &[id]).await.map_err(refused)?.pop();

@@ -2,7 +2,9 @@
 
 use super::stage::{Stage, fresh_sid, sign};
 use crate::world::{ACCOUNT_SID, AUTH_TOKEN};
-use neurosphere::tenants::life;
+use neurosphere::access::{Role, TenantScope};
+use neurosphere::tenants::life::{self, Exceptions, Terms};
+use neurosphere::tenants::reach;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -91,6 +93,28 @@ async fn without_postgres_the_caller_hears_an_apology_in_time() {
         assert!(twiml.contains("technical difficulties"), "{twiml}");
         assert!(asked.elapsed() < Duration::from_secs(3), "{path}: {:?}", asked.elapsed());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_business_with_too_much_under_way_has_its_callers_told_politely() {
+    let stage = Stage::open().await;
+    let (tenant, db) = (&stage.tenant, &stage.running.app.db);
+    let exceptions = Exceptions { transactions_max: Some(1), ..Exceptions::default() };
+    let terms = Terms { plan: "standard".to_owned(), exceptions, canary: false };
+    stage.world.operate(async |tx| life::set_terms(tx, tenant.id, &terms, "a test").await).await.unwrap();
+    let tenancy = reach::tenancy(db, tenant.id).await.unwrap().unwrap();
+    let scope = |role| TenantScope::mint(tenancy, tenant.scope(role).actor(), role);
+    let requests = db.tenant(&scope(Role::Owner)).await.unwrap();
+    stage.ring(&fresh_sid()).await;
+    drop(requests);
+
+    let calls = db.tenant(&scope(Role::Call)).await.unwrap();
+    let (asked, call) = (Instant::now(), fresh_sid());
+    let (status, twiml) = stage.webhook("/twilio/voice", &stage.fields(&call, "ringing")).await;
+    assert_eq!((status, twiml.contains("All our lines are busy")), (200, true), "{twiml}");
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    drop(calls);
+    stage.ring(&call).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
