@@ -1,17 +1,18 @@
-//! Runs queued jobs: claims one, runs it as its tenant, says done, again or dead. Woken by notifications and, where
-//! those are lost, by the time the next job is due. Must never know what a job does: [`Handlers`] does.
+//! Runs queued jobs: claims one, runs it as its tenant, says done, again or dead. Tenants take turns: a claim looks from the
+//! tenant on whose job was claimed last, so that nobody waits for more than one job of each other tenant. Woken by
+//! notifications and, where those are lost, by the time the next job is due. Must never know what a job does: [`Handlers`] does.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::store::{self, Claimed};
+use super::store::{self, Claimed, Found, Lane};
 use super::{Attempt, Failed, KeeperAttempt, Kind};
 use crate::access::{Actor, PlatformScope, Role, TenantScope};
 use crate::db::Db;
@@ -75,6 +76,17 @@ pub struct Runner {
     cluster: ClusterIndex,
     handlers: Handlers,
     slots: Arc<Semaphore>,
+    /// Whose job was claimed last.
+    last: Arc<Mutex<Lane>>,
+    /// Told when a job is over: another one of its tenant may be claimed then.
+    over: Arc<Notify>,
+}
+
+/// What a claim brought.
+enum Claim {
+    Job(Box<Claimed>, OwnedSemaphorePermit),
+    /// Nothing, for so long, if nothing is heard.
+    Nothing(Duration),
 }
 
 impl Runner {
@@ -83,6 +95,7 @@ impl Runner {
     const RENEW_EVERY: Duration = Duration::from_secs(20);
     const RUN_MAX: Duration = Duration::from_mins(5);
     const SLEEP_MAX: Duration = Duration::from_secs(5);
+    const SLEEP_MIN: Duration = Duration::from_millis(50);
     const BACK_OFF_MAX_S: i64 = 600;
 
     /// A runner of these jobs on the control plane's cluster.
@@ -92,7 +105,14 @@ impl Runner {
 
     /// A runner of these jobs on a cluster.
     pub fn on(db: Db, cluster: ClusterIndex, handlers: Handlers) -> Self {
-        Self { db, cluster, handlers, slots: Arc::new(Semaphore::new(Self::JOBS_AT_ONCE)) }
+        Self {
+            db,
+            cluster,
+            handlers,
+            slots: Arc::new(Semaphore::new(Self::JOBS_AT_ONCE)),
+            last: Arc::new(Mutex::new(Lane::START)),
+            over: Arc::default(),
+        }
     }
 
     /// The kinds of jobs that it runs.
@@ -106,18 +126,19 @@ impl Runner {
         let running = TaskTracker::new();
         while !stop.is_cancelled() {
             match self.claim().await {
-                Ok(Some((job, slot))) => {
+                Ok(Claim::Job(job, slot)) => {
                     let runner = self.clone();
                     running.spawn(async move {
                         runner.finish(&job).await;
                         drop(slot);
+                        runner.over.notify_one();
                     });
                 }
-                Ok(None) => {
-                    let wait = self.until_due().await;
+                Ok(Claim::Nothing(wait)) => {
                     tokio::select! {
                         () = stop.cancelled() => {}
                         () = tokio::time::sleep(wait) => {}
+                        () = self.over.notified() => {}
                         () = woken(&mut heard) => {}
                     }
                 }
@@ -137,34 +158,35 @@ impl Runner {
     /// Runs everything that is due, one after the other, and says how many there were; for tests and the demo.
     pub async fn run_due(&self) -> Result<usize, Fault> {
         let mut count = 0;
-        while let Some((job, _slot)) = self.claim().await? {
+        while let Claim::Job(job, _slot) = self.claim().await? {
             self.finish(&job).await;
             count += 1;
         }
         Ok(count)
     }
 
-    async fn claim(&self) -> Result<Option<(Claimed, tokio::sync::OwnedSemaphorePermit)>, Fault> {
+    async fn claim(&self) -> Result<Claim, Fault> {
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.map_err(|error| Fault::caused("wait for a place to run a job", error))?;
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tx = self.db.platform_at(self.cluster).await?;
-        let job = store::claim(&mut tx, &self.kinds(), Self::LEASE).await?;
+        let found = store::claim(&mut tx, &self.kinds(), Self::LEASE, last).await?;
+        let claim = match found {
+            Found::Job(job, lane) => {
+                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = lane;
+                Claim::Job(job, slot)
+            }
+            Found::Contended => Claim::Nothing(Self::SLEEP_MIN),
+            Found::Nothing => Claim::Nothing(self.until(store::next_due(&mut tx).await?)),
+        };
         tx.commit().await?;
-        Ok(job.map(|job| (job, slot)))
+        Ok(claim)
     }
 
-    async fn until_due(&self) -> Duration {
-        let due = async {
-            let mut tx = self.db.platform_at(self.cluster).await?;
-            let due = store::next_due(&mut tx, &self.kinds()).await?;
-            tx.commit().await?;
-            Ok::<_, Fault>(due)
-        };
-        let wait = match due.await {
-            Ok(Some(at)) => (at - self.db.clock().now()).to_std().unwrap_or(Duration::from_millis(50)),
-            Ok(None) | Err(_) => Self::SLEEP_MAX,
-        };
-        wait.min(Self::SLEEP_MAX)
+    /// How long to sleep when nothing is due before that moment.
+    fn until(&self, due: Option<DateTime<Utc>>) -> Duration {
+        let wait = due.map(|at| (at - self.db.clock().now()).to_std().unwrap_or(Duration::ZERO));
+        wait.unwrap_or(Self::SLEEP_MAX).clamp(Self::SLEEP_MIN, Self::SLEEP_MAX)
     }
 
     async fn finish(&self, job: &Claimed) {
