@@ -91,8 +91,8 @@ pub async fn list(tx: &mut PlatformTx) -> Result<Vec<Operator>, Error> {
     Ok(store::all(tx).await?)
 }
 
-/// The right to act that an operator's key gives.
-pub async fn holder_of_key(db: &Db, key: &Secret) -> Result<Option<PlatformScope>, Fault> {
+/// Whose key it is, and the right to act that it gives.
+pub async fn holder_of_key(db: &Db, key: &Secret) -> Result<Option<(OperatorId, PlatformScope)>, Fault> {
     let found = store::key_owner(db, &secret::digest(key.reveal())).await?;
-    Ok(found.map(|operator| PlatformScope::mint(Actor::Operator(operator), Role::Operator)))
+    Ok(found.map(|operator| (operator, PlatformScope::mint(Actor::Operator(operator), Role::Operator))))
 }

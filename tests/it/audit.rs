@@ -136,7 +136,7 @@ async fn operators_are_written_down_and_lose_everything_at_once() {
     let world = World::new().await;
     let (operator, key) = world.operate(async |tx| operators::create(tx, " Grace ").await).await.unwrap();
     assert_eq!(operator.name, "Grace");
-    let scope = operators::holder_of_key(&world.app.db, &key).await.unwrap().unwrap();
+    let (_, scope) = operators::holder_of_key(&world.app.db, &key).await.unwrap().unwrap();
     let tenant = world.tenant().await;
     let mut tx = world.app.db.operate(&scope).await.unwrap();
     assert_eq!(operators::own(&mut tx).await.unwrap(), operator);

@@ -14,6 +14,7 @@ mod graphql_http;
 mod graphql_socket;
 mod guards;
 mod jobs;
+mod limits;
 mod memory;
 mod mutants;
 mod platform;

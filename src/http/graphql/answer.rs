@@ -5,9 +5,13 @@ use async_graphql::{Response as GraphQlResponse, ServerError, Value};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
+use std::borrow::Cow;
+use std::time::Duration;
 
 use super::media::Media;
+use super::rates::TooMany;
 use crate::graphql::limits::Refused;
+use crate::graphql::problem::{RETRY_AFTER, whole_seconds};
 
 const ERRORS_MAX: usize = 10;
 const MESSAGE_CHARS_MAX: usize = 200;
@@ -18,9 +22,11 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(super) struct Refusal {
     status: StatusCode,
     code: &'static str,
-    message: &'static str,
+    message: Cow<'static, str>,
     /// Where to ask instead.
     location: Option<String>,
+    /// When the same request is worth another try.
+    retry_after: Option<Duration>,
 }
 
 impl Refusal {
@@ -84,7 +90,7 @@ impl Refusal {
     );
 
     const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
-        Self { status, code, message, location: None }
+        Self { status, code, message: Cow::Borrowed(message), location: None, retry_after: None }
     }
 
     /// The same request is to be sent elsewhere.
@@ -92,9 +98,38 @@ impl Refusal {
         Self { location: Some(location), ..Self::MOVED }
     }
 
+    /// Whoever asks has sent more than it may.
+    pub(super) fn too_many(whose: &str, TooMany { requests_per_s, wait }: TooMany) -> Self {
+        let per_second =
+            if requests_per_s == 1 { "1 request" } else { &*format!("{requests_per_s} requests") };
+        let message = format!(
+            "{whose} may send {per_second} per second; send fewer, and this one again in {} s",
+            whole_seconds(wait)
+        );
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            code: "TOO_MANY_REQUESTS",
+            message: Cow::Owned(message),
+            location: None,
+            retry_after: Some(wait),
+        }
+    }
+
+    /// The errors of the answer.
+    pub(super) fn errors(&self) -> serde_json::Value {
+        let mut extensions = json!({"code": self.code});
+        if let (Some(wait), Some(extensions)) = (self.retry_after, extensions.as_object_mut()) {
+            extensions.insert(RETRY_AFTER.to_owned(), json!(whole_seconds(wait)));
+        }
+        json!([{"message": self.message, "extensions": extensions}])
+    }
+
     pub(super) fn response(self, media: Media) -> Response {
-        let body = json!({"errors": [{"message": self.message, "extensions": {"code": self.code}}]});
+        let body = json!({"errors": self.errors()});
         let mut response = sent(self.status, media, body.to_string());
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(wait).into());
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -130,12 +165,30 @@ pub(super) fn unread_body(refused: &Refused) -> serde_json::Value {
 /// The answer of the schema.
 pub(super) fn response(response: GraphQlResponse, media: Media) -> Response {
     let executed = is_executed(&response);
+    let no_room = no_room(&response);
     let body = body(response).to_string();
+    if let Some(seconds) = no_room {
+        let mut response = sent(StatusCode::TOO_MANY_REQUESTS, media, body);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        return response;
+    }
     if ANSWER_BYTES_MAX < body.len() {
         let error = json!({"message": "the answer is too large; ask for fewer rows", "extensions": {"code": "TOO_LARGE"}});
         return sent(status(true, media), media, json!({"data": null, "errors": [error]}).to_string());
     }
     sent(status(executed, media), media, body)
+}
+
+/// After how many seconds a request is worth another try of which nothing was answered because there was no room. Where
+/// something was answered, the errors beside it say so.
+fn no_room(response: &GraphQlResponse) -> Option<u64> {
+    if response.data != Value::Null {
+        return None;
+    }
+    response.errors.iter().find_map(|error| {
+        let Some(Value::Number(seconds)) = error.extensions.as_ref()?.get(RETRY_AFTER) else { return None };
+        seconds.as_u64()
+    })
 }
 
 /// With `application/json` a well-formed request is a success whatever came of it.

@@ -11,9 +11,13 @@ use super::answer::Refusal;
 use crate::access::{PlatformScope, TenantScope};
 use crate::error::Fault;
 use crate::operators;
+use crate::refusals::{self, Limit};
 use crate::secret::Secret;
 use crate::tenants::State;
 use crate::tenants::reach::{self, Host};
+
+/// Requests of an operator per second on average: enough for scripts, and the control plane stays free for everybody else.
+const OPERATOR_REQUESTS_PER_S: u16 = 50;
 
 /// Whose API a host is for.
 pub(super) enum Site {
@@ -31,14 +35,26 @@ pub(super) enum Right {
     Platform(PlatformScope),
 }
 
-/// The right to act of a request, by its host and its `Authorization` header.
+/// The right to act of a request, by its host and its `Authorization` header, unless too many came in that right.
 pub(super) async fn let_in(api: &Api, parts: &Parts) -> Result<Right, Refusal> {
     let site = site(api, parts)?;
     own_origin(&parts.headers, &parts.uri)?;
     match site {
-        Site::Tenant(host) => tenants(api, &host, parts).await.map(Right::Tenant),
+        Site::Tenant(host) => {
+            let scope = tenants(api, &host, parts).await?;
+            within_rate(api, &scope)?;
+            Ok(Right::Tenant(scope))
+        }
         Site::Platform => operators(api, parts).await.map(Right::Platform),
     }
+}
+
+/// Refuses a request when its tenant has sent more than it may.
+pub(super) fn within_rate(api: &Api, scope: &TenantScope) -> Result<(), Refusal> {
+    api.rates.take(&scope.tenant(), scope.tenancy().limits.requests_per_s).map_err(|too_many| {
+        refusals::note(Limit::Requests, scope.tenant());
+        Refusal::too_many("this business", too_many)
+    })
 }
 
 async fn tenants(api: &Api, host: &Host, parts: &Parts) -> Result<TenantScope, Refusal> {
@@ -53,8 +69,15 @@ async fn tenants(api: &Api, host: &Host, parts: &Parts) -> Result<TenantScope, R
 
 async fn operators(api: &Api, parts: &Parts) -> Result<PlatformScope, Refusal> {
     let key = key_of(&parts.headers).ok_or(Refusal::NO_OPERATOR)?;
-    let held = operators::holder_of_key(&api.door.db, &key).await.map_err(unavailable)?;
-    held.ok_or(Refusal::NO_OPERATOR)
+    let (operator, scope) = operators::holder_of_key(&api.door.db, &key)
+        .await
+        .map_err(unavailable)?
+        .ok_or(Refusal::NO_OPERATOR)?;
+    api.operator_rates.take(&operator, OPERATOR_REQUESTS_PER_S).map_err(|too_many| {
+        refusals::note(Limit::OperatorRequests, operator);
+        Refusal::too_many("an operator", too_many)
+    })?;
+    Ok(scope)
 }
 
 /// The right to act that a key gives on a tenant's host, if it gives any.

@@ -2,13 +2,15 @@
 //! GraphQL-over-HTTP specification, for tenants a socket for subscriptions ([`socket`]). Our own handler, because the
 //! ready-made one takes mutations from simple form posts and knows one content type. Must never know the schemas' fields.
 //!
-//! The order of the checks: who may come in ([`entry`]), what is spoken ([`media`]), what is asked ([`params`]); the
-//! answer's form is in [`answer`].
+//! The order of the checks: who may come in, and how often ([`entry`], [`rates`]), what is spoken ([`media`]), what is
+//! asked ([`params`]); the answer's form is in [`answer`].
 
 mod answer;
 mod entry;
 mod media;
 mod params;
+mod rates;
+mod seats;
 mod socket;
 
 use async_graphql::Request as GraphQlRequest;
@@ -20,6 +22,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
+use governor::clock::MonotonicClock;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -28,10 +31,13 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Environment};
 use crate::graphql::limits::{self, Introspection};
 use crate::graphql::{Door, Schema, authorised, platform, schema};
+use crate::ids::{OperatorId, TenantId};
 use answer::Refusal;
 use entry::{Right, Site};
 use media::Media;
 use params::Params;
+use rates::Rates;
+use seats::Seats;
 
 /// Bytes of a request's body at most.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -53,7 +59,10 @@ struct Api {
     base_domain: Arc<str>,
     platform_host: Arc<str>,
     introspection: Introspection,
+    rates: Arc<Rates<TenantId>>,
+    operator_rates: Arc<Rates<OperatorId>>,
     sockets: Arc<Semaphore>,
+    seats: Seats,
     stop: CancellationToken,
 }
 
@@ -70,7 +79,10 @@ pub fn routes(door: Door, config: &Config, stop: CancellationToken) -> Router {
         base_domain: config.http.base_domain.as_str().into(),
         platform_host: config.http.platform_host.as_str().into(),
         introspection,
+        rates: Arc::new(Rates::new(MonotonicClock)),
+        operator_rates: Arc::new(Rates::new(MonotonicClock)),
         sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+        seats: Seats::default(),
         stop,
     };
     Router::new()

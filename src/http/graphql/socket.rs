@@ -19,9 +19,11 @@ use super::answer::{self, Refusal};
 use super::entry::{self, Site};
 use super::media::Media;
 use super::params::Params;
+use super::seats::Seat;
 use super::{Api, prepared};
 use crate::access::TenantScope;
 use crate::graphql::authorised;
+use crate::refusals::{self, Limit};
 use crate::secret::Secret;
 use crate::tenants::reach::Host;
 
@@ -41,6 +43,10 @@ const RECHECK: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Closed {
     GoingAway,
+    /// Clients connect again, and the new socket knows what has changed.
+    NewTerms,
+    /// Too many at once, or nobody can be let in just now: clients connect again after a pause.
+    NoRoom,
     TooMuch,
     BadMessage,
     Unauthorized,
@@ -56,6 +62,8 @@ impl Closed {
     const fn frame(self) -> Option<(u16, &'static str)> {
         match self {
             Self::GoingAway => Some((1001, "Going away")),
+            Self::NewTerms => Some((1012, "Terms have changed; connect again")),
+            Self::NoRoom => Some((1013, "Try again later")),
             Self::TooMuch => Some((4413, "Too many operations")),
             Self::BadMessage => Some((4400, "Invalid message")),
             Self::Unauthorized => Some((4401, "Unauthorized")),
@@ -123,7 +131,8 @@ async fn accept(api: Api, parts: &mut Parts, host: Host) -> Response {
     let tasks = api.door.tasks.clone();
     upgrade.on_upgrade(move |socket| {
         tasks.track_future(async move {
-            let mut session = Session { api, host, key, scope: None, operations: StreamMap::new() };
+            let mut session =
+                Session { api, host, key, scope: None, seat: None, operations: StreamMap::new() };
             session.run(socket).await;
             drop(place);
         })
@@ -136,6 +145,7 @@ struct Session {
     key: Option<Secret>,
     /// Once the client has said who it is.
     scope: Option<TenantScope>,
+    seat: Option<Seat>,
     operations: StreamMap<String, BoxStream<'static, Brought>>,
 }
 
@@ -177,20 +187,29 @@ impl Session {
         }
     }
 
-    /// A key that was revoked, or a tenant that was suspended, ends what is under way.
+    /// A key that was revoked, or a tenant that was suspended, ends what is under way; other limits and another place of
+    /// its data end it, too, since operations go on with what they began with.
     async fn recheck(&mut self) -> Result<Vec<Value>, Closed> {
-        if self.scope.is_none() {
-            return Ok(Vec::new());
+        let Some(known) = self.scope else { return Ok(Vec::new()) };
+        let scope = self.enter().await?;
+        let terms = |scope: &TenantScope| {
+            let tenancy = scope.tenancy();
+            (tenancy.limits, tenancy.placement.cluster, tenancy.placement.login)
+        };
+        if terms(&scope) != terms(&known) && !self.operations.is_empty() {
+            return Err(Closed::NewTerms);
         }
-        self.enter().await?;
         Ok(vec![json!({"type": "ping"})])
     }
 
-    async fn enter(&mut self) -> Result<(), Closed> {
+    /// The right to act that the client's key gives now.
+    async fn enter(&mut self) -> Result<TenantScope, Closed> {
         let key = self.key.as_ref().ok_or(Closed::Forbidden)?;
-        let held = entry::by_key(&self.api, &self.host, key).await.ok().flatten();
-        self.scope = Some(held.ok_or(Closed::Forbidden)?);
-        Ok(())
+        match entry::by_key(&self.api, &self.host, key).await {
+            Ok(Some(scope)) => Ok(*self.scope.insert(scope)),
+            Ok(None) => Err(Closed::Forbidden),
+            Err(_) => Err(Closed::NoRoom),
+        }
     }
 
     async fn hear(&mut self, said: Option<Result<Message, axum::Error>>) -> Result<Vec<Value>, Closed> {
@@ -204,7 +223,7 @@ impl Session {
             Said::ConnectionInit { payload } => self.init(payload).await,
             Said::Ping {} => Ok(vec![json!({"type": "pong"})]),
             Said::Pong {} => Ok(Vec::new()),
-            Said::Subscribe { id, payload } => self.subscribe(id, payload),
+            Said::Subscribe { id, payload } => self.subscribe(id, payload).await,
             Said::Complete { id } => {
                 self.operations.remove(&id);
                 Ok(Vec::new())
@@ -220,12 +239,19 @@ impl Session {
         if let Some(text) = authorization {
             self.key = entry::bearer(text);
         }
-        self.enter().await?;
+        let scope = self.enter().await?;
+        entry::within_rate(&self.api, &scope).map_err(|_| Closed::NoRoom)?;
+        self.seat = self.api.seats.take(scope.tenant());
+        if self.seat.is_none() {
+            refusals::note(Limit::Sockets, scope.tenant());
+            return Err(Closed::NoRoom);
+        }
         Ok(vec![json!({"type": "connection_ack"})])
     }
 
-    fn subscribe(&mut self, id: String, payload: Value) -> Result<Vec<Value>, Closed> {
-        let scope = self.scope.ok_or(Closed::Unauthorized)?;
+    /// An operation is what a request is elsewhere: its right and its limits are read afresh.
+    async fn subscribe(&mut self, id: String, payload: Value) -> Result<Vec<Value>, Closed> {
+        self.scope.ok_or(Closed::Unauthorized)?;
         if self.operations.contains_key(&id) {
             return Err(Closed::Duplicate);
         }
@@ -233,6 +259,10 @@ impl Session {
             return Err(Closed::TooMuch);
         }
         let params = Params::from_payload(payload).map_err(|_| Closed::BadMessage)?;
+        let scope = self.enter().await?;
+        if let Err(refusal) = entry::within_rate(&self.api, &scope) {
+            return Ok(vec![json!({"type": "error", "id": id, "payload": refusal.errors()})]);
+        }
         match prepared(&self.api, params) {
             Ok(request) => {
                 let responses = self

@@ -132,7 +132,7 @@ async fn an_operator_joins_works_and_leaves() {
     let joined = office.done("createOperator", json!({"name": " Ada "}), "operator { id name } key").await;
     assert_eq!(joined["operator"]["name"], "Ada");
     let key = neurosphere::secret::Secret::new(joined["key"].as_str().unwrap());
-    let held = operators::holder_of_key(&world.app.db, &key).await.unwrap().unwrap();
+    let (_, held) = operators::holder_of_key(&world.app.db, &key).await.unwrap().unwrap();
     assert_eq!(held.actor().to_string(), joined["operator"]["id"].as_str().unwrap());
     let invalid = ("INVALID".to_owned(), Some("name".to_owned()));
     assert_eq!(office.refusal("createOperator", json!({"name": " "})).await, invalid);

@@ -5,4 +5,5 @@ mod changes;
 mod entry;
 mod moved;
 pub(crate) mod office;
+mod rates;
 mod reads;
