@@ -137,12 +137,19 @@ async fn pages(town: &Town, citizens: &[Citizen], requests: usize) -> Figures {
 }
 
 async fn page(http: &reqwest::Client, address: SocketAddr, citizen: &Citizen) -> String {
-    let request = http
-        .post(format!("http://{address}/graphql"))
+    page_request(http, address, citizen).send().await.unwrap().text().await.unwrap()
+}
+
+/// The request for a page of calls.
+pub(crate) fn page_request(
+    http: &reqwest::Client,
+    address: SocketAddr,
+    citizen: &Citizen,
+) -> reqwest::RequestBuilder {
+    http.post(format!("http://{address}/graphql"))
         .header("host", format!("{}.localhost", citizen.slug))
         .bearer_auth(citizen.api_key.reveal())
-        .json(&json!({ "query": PAGE }));
-    request.send().await.unwrap().text().await.unwrap()
+        .json(&json!({ "query": PAGE }))
 }
 
 /// Takes row security and checks off tenants' tables, or puts them on again. Their roles stay: what entering one costs is

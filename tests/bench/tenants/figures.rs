@@ -16,6 +16,11 @@ impl Figures {
         answer
     }
 
+    /// Adds what one request took.
+    pub(crate) fn add(&mut self, time: Duration) {
+        self.0.push(time);
+    }
+
     pub(crate) fn join(all: impl IntoIterator<Item = Self>) -> Self {
         Self(all.into_iter().flat_map(|one| one.0).collect())
     }

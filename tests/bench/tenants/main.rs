@@ -1,6 +1,7 @@
 //! What tenancy costs with ten, a thousand, five thousand tenants in one Postgres: making and claiming a tenant, a call's
 //! context, a page over GraphQL, a point query guarded and unguarded, migrating the fleet, memory. Run by
-//! `scripts/bench tenants`, which gives it a database of its own and sets its figures beside those of django-tenants.
+//! `scripts/bench tenants`, which gives it a database of its own and sets its figures beside those of django-tenants. With
+//! the argument `neighbours` (`scripts/bench neighbours`): what one tenant that asks too much costs the others.
 //!
 //! Prints a line for each step and writes everything as JSON. Times are of this machine; what counts are the ratios.
 
@@ -15,12 +16,34 @@
 mod ask;
 mod figures;
 mod fleet;
+mod neighbours;
 mod town;
 
+use neighbours::Turns;
 use serde_json::{Value, json};
+use std::time::Duration;
 use town::Town;
 
-/// How much is measured.
+/// What is measured.
+enum Part {
+    Tenants(Plan),
+    Neighbours(Turns),
+}
+
+impl Part {
+    fn given() -> Self {
+        let arguments: Vec<_> = std::env::args().collect();
+        let has = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
+        match (has("neighbours"), has("--quick")) {
+            (true, true) => Self::Neighbours(Turns { rounds: 3, time: Duration::from_secs(4) }),
+            (true, false) => Self::Neighbours(Turns { rounds: 6, time: Duration::from_secs(10) }),
+            (false, true) => Self::Tenants(Plan { sizes: vec![10, 100], requests: 300 }),
+            (false, false) => Self::Tenants(Plan { sizes: vec![10, 1_000, 5_000], requests: 3_000 }),
+        }
+    }
+}
+
+/// How much is measured of many tenants.
 struct Plan {
     /// Numbers of tenants, growing.
     sizes: Vec<usize>,
@@ -28,25 +51,19 @@ struct Plan {
     requests: usize,
 }
 
-impl Plan {
-    fn given() -> Self {
-        let arguments: Vec<_> = std::env::args().collect();
-        let quick = arguments.iter().any(|argument| argument == "--quick");
-        if quick {
-            Self { sizes: vec![10, 100], requests: 300 }
-        } else {
-            Self { sizes: vec![10, 1_000, 5_000], requests: 3_000 }
-        }
-    }
-}
-
 fn main() {
     neurosphere::app::install_crypto();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(measure(&Plan::given()));
+    let report = match Part::given() {
+        Part::Tenants(plan) => runtime.block_on(measure(&plan)),
+        Part::Neighbours(turns) => runtime.block_on(neighbours::measure(turns)),
+    };
+    if let Ok(file) = std::env::var("BENCH_OUT") {
+        std::fs::write(file, report.to_string()).unwrap();
+    }
 }
 
-async fn measure(plan: &Plan) {
+async fn measure(plan: &Plan) -> Value {
     let mut town = Town::found().await;
     let mut steps: Vec<Value> = Vec::new();
     for size in &plan.sizes {
@@ -63,10 +80,7 @@ async fn measure(plan: &Plan) {
     }
     let visited = ask::visit_everybody(&town).await;
     println!("every tenant visited twice: {visited}");
-    let report = json!({ "steps": steps, "visited": visited, "sizes": plan.sizes });
-    if let Ok(file) = std::env::var("BENCH_OUT") {
-        std::fs::write(file, report.to_string()).unwrap();
-    }
+    json!({ "steps": steps, "visited": visited, "sizes": plan.sizes })
 }
 
 /// The essentials of a step.
