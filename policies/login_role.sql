@@ -10,5 +10,7 @@ end $$;
 alter role {login} password '{password}';
 alter role {login} set search_path = extensions;
 alter role {login} set idle_in_transaction_session_timeout = '30s';
+-- What is given up is rolled back twice, since nobody waits for the first answer: Postgres would warn of the second.
+alter role {login} set client_min_messages = error;
 grant usage on schema extensions to {login};
 grant neurosphere_platform to {login} with inherit false, set true;

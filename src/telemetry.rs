@@ -3,8 +3,9 @@
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::layer::{Filter, Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config;
@@ -25,24 +26,27 @@ const TALKATIVE: [&str; 8] = [
 ];
 
 /// What `LOG` lets through. However talkative it wants to be, libraries that would log people's words stay quiet.
-pub fn filter(directives: &str) -> Result<EnvFilter, Fault> {
-    let mut filter = EnvFilter::try_new(directives).or_fault("read LOG")?;
-    for library in TALKATIVE {
-        let quiet = format!("{library}=info").parse().or_fault("read LOG")?;
-        filter = filter.add_directive(quiet);
-    }
-    Ok(filter)
+pub fn filter<S: Subscriber>(directives: &str) -> Result<impl Filter<S> + use<S>, Fault> {
+    let asked = EnvFilter::try_new(directives).or_fault("read LOG")?;
+    let discreet =
+        |metadata: &Metadata<'_>| *metadata.level() <= Level::INFO || !is_talkative(metadata.target());
+    Ok(asked.and(filter_fn(discreet)))
+}
+
+fn is_talkative(target: &str) -> bool {
+    let library = target.split("::").next().unwrap_or(target);
+    TALKATIVE.contains(&library)
 }
 
 /// Sends logs to standard error, as text or as JSON lines.
 pub fn init_logs(config: &config::Telemetry) -> Result<(), Fault> {
     let filter = filter(&config.filter)?;
-    let base = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let base = tracing_subscriber::registry();
     if config.json {
-        base.with(lines.json()).try_init().or_fault("set up logs")
+        base.with(lines.json().with_filter(filter)).try_init().or_fault("set up logs")
     } else {
-        base.with(lines.compact()).try_init().or_fault("set up logs")
+        base.with(lines.compact().with_filter(filter)).try_init().or_fault("set up logs")
     }
 }
 
@@ -59,4 +63,55 @@ pub fn metrics() -> Result<PrometheusHandle, Fault> {
     // Somebody else in this process was first: then theirs records, and this handle shows nothing.
     drop(metrics::set_global_recorder(recorder));
     Ok(handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What of four events is logged under these directives.
+    fn logged(directives: &str) -> Vec<String> {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).with_ansi(false);
+        let subscriber = tracing_subscriber::registry()
+            .with(layer.without_time().with_filter(filter(directives).unwrap()));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::trace!(target: "neurosphere::calls", "ours");
+            tracing::info!(target: "tokio_postgres::connection", "a notice");
+            tracing::debug!(target: "tokio_postgres::query", "a statement");
+            tracing::warn!(target: "hyper", "a warning");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| line.rsplit(": ").next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn no_directive_makes_a_library_tell_statements() {
+        assert_eq!(logged("trace"), ["ours", "a notice", "a warning"]);
+        assert_eq!(logged("warn,tokio_postgres::query=trace"), ["a warning"]);
+    }
+
+    #[test]
+    fn nobody_is_louder_than_was_asked() {
+        assert_eq!(logged("warn"), ["a warning"]);
+        assert_eq!(logged("warn,neurosphere=trace"), ["ours", "a warning"]);
+        assert!(filter::<tracing_subscriber::Registry>("neurosphere=loud").is_err());
+    }
 }

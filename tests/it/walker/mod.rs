@@ -19,6 +19,8 @@ use sdl::{Sdl, Words};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 const SDL: &str = include_str!("../../../graphql/schema.graphql");
 
@@ -31,9 +33,9 @@ impl Log {
         let log = Self::default();
         let writer = log.clone();
         let filter = telemetry::filter("trace").unwrap();
-        let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || writer.clone());
+        let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).with_filter(filter);
         // Another test of this process may have been first: then its log shows nothing of ours, and ours nothing at all.
-        lines.try_init().ok();
+        tracing_subscriber::registry().with(lines).try_init().ok();
         log
     }
 
