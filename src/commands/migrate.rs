@@ -5,6 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use neurosphere::config::Cluster;
 use neurosphere::db::blueprint::Blueprint;
 use neurosphere::db::fleet::{Event, Fleet, Options, Report};
+use neurosphere::db::owner::Owner;
 use neurosphere::templates;
 use neurosphere::tenants::mirror;
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use super::{Desk, told};
 /// Brings roles, control plane, templates and every tenant's schema up to date, in every cluster
 #[derive(Args)]
 pub(crate) struct Migrate {
-    /// Say what would be done to tenants' schemas, and do none of it
+    /// Say what would be done, and do none of it
     #[arg(long)]
     dry_run: bool,
     /// Schemas at once, in each cluster
@@ -70,19 +71,7 @@ impl Migrate {
         let owner = desk.owners.connect(&cluster.name).await.map_err(told)?;
         let fleet = Fleet::new(&desk.operations.database, cluster, blueprint);
         if self.dry_run {
-            let pending = fleet.pending(&owner).await.map_err(told)?;
-            for one in &pending {
-                let role = if one.canary { "  canary" } else { "" };
-                println!(
-                    "{}: {} from version {} to {}{role}",
-                    cluster.name,
-                    one.name,
-                    one.version,
-                    blueprint.version()
-                );
-            }
-            println!("{}: {} schema(s) would be migrated", cluster.name, pending.len());
-            return Ok(true);
+            return plan(&owner, &fleet, blueprint).await.map(|()| true);
         }
         let bar = bar(&cluster.name.to_string());
         let options = Options { workers: self.workers, failures_max: self.failures_max };
@@ -94,6 +83,26 @@ impl Migrate {
         print(&cluster.name.to_string(), &report);
         Ok(report.failed.is_empty() && report.left == 0)
     }
+}
+
+/// Says what a run would do.
+async fn plan(owner: &Owner, fleet: &Fleet<'_>, blueprint: &Blueprint) -> Result<(), String> {
+    let cluster = owner.cluster();
+    match owner.pending_platform_migrations().await.map_err(told)? {
+        Some(0) => println!("{cluster}: control plane up to date"),
+        Some(count) => println!("{cluster}: control plane, {count} migration(s) would be applied"),
+        None => {
+            println!("{cluster}: the control plane would be made; there are no tenants yet");
+            return Ok(());
+        }
+    }
+    let pending = fleet.pending(owner).await.map_err(told)?;
+    for one in &pending {
+        let role = if one.canary { "  canary" } else { "" };
+        println!("{cluster}: {} from version {} to {}{role}", one.name, one.version, blueprint.version());
+    }
+    println!("{cluster}: {} schema(s) would be migrated", pending.len());
+    Ok(())
 }
 
 async fn platform(desk: &Desk, cluster: &Cluster) -> Result<(), String> {
