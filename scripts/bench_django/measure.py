@@ -1,7 +1,7 @@
 """Makes so many tenants with django-tenants, migrates them with nothing to do, and gives each a column.
 
 Prints JSON: wall seconds and processor seconds (this process, its children, and Postgres as SERVER_PID names it) of each
-step. DJANGO_DATABASE_URL names an empty database."""
+step. DATABASE_URL names a server where this user may create databases; the one that is used is made anew."""
 
 import json
 import os
@@ -15,7 +15,10 @@ sys.path.insert(0, str(HERE))
 os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
 
 import django  # noqa: E402
+import psycopg  # noqa: E402
 from django.core.management import call_command  # noqa: E402
+
+DATABASE = "neurosphere_bench_django"
 
 COLUMN = '''from django.db import migrations, models
 
@@ -52,6 +55,12 @@ def step(deed):
     return {"wall_s": time.monotonic() - began, "cpu_s": processor_seconds() - used}
 
 
+def make_database():
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as owner:
+        owner.execute(f"drop database if exists {DATABASE}")
+        owner.execute(f"create database {DATABASE}")
+
+
 def create(count):
     from customers.models import Client
 
@@ -61,6 +70,7 @@ def create(count):
 
 def main():
     count = int(sys.argv[1])
+    make_database()
     django.setup()
     column = HERE / "crm" / "migrations" / "0002_extra.py"
     column.unlink(missing_ok=True)

@@ -3,11 +3,11 @@
 import os
 import urllib.parse
 
-url = urllib.parse.urlparse(os.environ["DJANGO_DATABASE_URL"])
+url = urllib.parse.urlparse(os.environ["DATABASE_URL"])
 DATABASES = {
     "default": {
         "ENGINE": "django_tenants.postgresql_backend",
-        "NAME": url.path.lstrip("/"),
+        "NAME": "neurosphere_bench_django",
         "USER": url.username,
         "PASSWORD": url.password,
         "HOST": url.hostname,

@@ -98,7 +98,12 @@ impl Storm {
             let (storm, operations) = (Arc::clone(&self), size.operations);
             let mut dice = StdRng::seed_from_u64(seed + worker as u64);
             workers.spawn(async move {
-                while storm.done.fetch_add(1, Ordering::Relaxed) < operations {
+                loop {
+                    let done = storm.done.fetch_add(1, Ordering::Relaxed);
+                    if operations <= done {
+                        break;
+                    }
+                    storm.tell(done, operations);
                     let tenant = &storm.tenants[dice.random_range(0..storm.tenants.len())];
                     storm.one(tenant, &mut dice).await;
                 }
@@ -106,6 +111,14 @@ impl Storm {
         }
         while let Some(ended) = workers.join_next().await {
             ended.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        }
+    }
+
+    /// Says how far the long form is.
+    #[expect(clippy::print_stdout, reason = "a person waits for it")]
+    fn tell(&self, done: usize, operations: usize) {
+        if 10_000 < operations && done.is_multiple_of(operations / 20) {
+            println!("{done} of {operations} operations");
         }
     }
 

@@ -79,7 +79,7 @@ async fn points(
     for citizen in citizens {
         let plain = format!("plain_{}", citizen.tenancy.tenant.uuid().simple());
         let copy = format!(
-            "create schema if not exists {plain}; drop table if exists {plain}.callers;
+            "create schema {plain};
              create table {plain}.callers as table {}.callers with no data;
              create unique index on {plain}.callers (phone);
              insert into {plain}.callers (id, phone, calls_count) values (gen_random_uuid(), '{CALLER}', 1)",
@@ -106,6 +106,10 @@ async fn points(
         let (_, found, _) = unguarded.time(whole).await;
         assert_eq!(found.unwrap().len(), 1);
         assert_eq!(autocommit.time(owner.query(statement, &[&CALLER])).await.unwrap().len(), 1);
+    }
+    for citizen in citizens {
+        let drop = format!("drop schema plain_{} cascade", citizen.tenancy.tenant.uuid().simple());
+        owner.batch_execute(&drop).await.unwrap();
     }
     (guarded, unguarded, autocommit)
 }

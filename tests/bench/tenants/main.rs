@@ -38,7 +38,7 @@ impl Part {
             (true, true) => Self::Neighbours(Turns { rounds: 3, time: Duration::from_secs(4) }),
             (true, false) => Self::Neighbours(Turns { rounds: 6, time: Duration::from_secs(10) }),
             (false, true) => Self::Tenants(Plan { sizes: vec![10, 100], requests: 300 }),
-            (false, false) => Self::Tenants(Plan { sizes: vec![10, 1_000, 5_000], requests: 3_000 }),
+            (false, false) => Self::Tenants(Plan { sizes: vec![10, 100, 1_000, 5_000], requests: 3_000 }),
         }
     }
 }
@@ -88,7 +88,7 @@ fn line(step: &Value) -> String {
     let ms = |path: &str| step.pointer(path).and_then(Value::as_f64).unwrap_or(f64::NAN);
     format!(
         "{:>5} tenants: made in {:.0} ms ({:.0} ms CPU), claimed p99 {:.1} ms; context warm p50/p99 {:.2}/{:.2} ms, cold {:.2}/{:.2} ms; \
-         page p50/p99 {:.2}/{:.2} ms; nothing to migrate {:.0} ms, a column {:.1} s CPU",
+         page p50/p99 {:.2}/{:.2} ms; nothing to migrate {:.0} ms, a column {:.1} s CPU, audit {:.1} s",
         step["tenants"],
         ms("/create/wall_ms"),
         ms("/create/cpu_ms"),
@@ -99,7 +99,8 @@ fn line(step: &Value) -> String {
         ms("/ask/context_cold/p99_ms"),
         ms("/ask/page/p50_ms"),
         ms("/ask/page/p99_ms"),
-        ms("/fleet/nothing_ms"),
-        ms("/fleet/column_cpu_ms") / 1_000.0
+        ms("/fleet/nothing/wall_ms"),
+        ms("/fleet/column/cpu_ms") / 1_000.0,
+        ms("/fleet/audit/wall_ms") / 1_000.0
     )
 }
