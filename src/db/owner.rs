@@ -291,15 +291,17 @@ impl Owner {
         done
     }
 
-    async fn lock(&self, name: &str) -> Result<(), Fault> {
+    /// Waits until no other owner's connection holds the lock of this name. It is given back when the connection ends, if
+    /// not before.
+    pub async fn lock(&self, name: &str) -> Result<(), Fault> {
         let sql = "select pg_advisory_lock($1, hashtext($2))";
-        self.client.execute(sql, &[&LOCK_SPACE, &name]).await.or_failed("wait for the migration lock")?;
+        self.client.execute(sql, &[&LOCK_SPACE, &name]).await.or_failed("wait for another owner")?;
         Ok(())
     }
 
     async fn unlock(&self, name: &str) -> Result<(), Fault> {
         let sql = "select pg_advisory_unlock($1, hashtext($2))";
-        self.client.execute(sql, &[&LOCK_SPACE, &name]).await.or_failed("release the migration lock")?;
+        self.client.execute(sql, &[&LOCK_SPACE, &name]).await.or_failed("let another owner go on")?;
         Ok(())
     }
 }

@@ -368,7 +368,7 @@ pub async fn unfinished(db: &Db) -> Result<Vec<TenantId>, Fault> {
 }
 
 /// Fills a cluster's warm pool up to `wanted` schemas, and gives the number that were made. Schemas whose claim led to no
-/// tenant come back to it first.
+/// tenant come back to it first. Several at once make no more than one would.
 pub async fn fill_pool(
     db: &Db,
     owners: &Owners,
@@ -381,9 +381,11 @@ pub async fn fill_pool(
     if !orphans.is_empty() {
         store::birth::unclaim(db, cluster, &orphans).await?;
     }
+    let name = db.cluster_name(cluster)?.clone();
+    let alone = owners.connect(&name).await?;
+    alone.lock("fill the warm pool").await?;
     let there = store::birth::prepared(db, cluster, i32::from(db.schema_version())).await?;
     let missing = wanted.saturating_sub(usize::try_from(there).unwrap_or(0));
-    let name = db.cluster_name(cluster)?.clone();
     for _ in 0..missing {
         owners.build(&name, db.clock().new_id().into(), false).await?;
     }

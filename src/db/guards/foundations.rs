@@ -10,7 +10,8 @@ use crate::config::login_role;
 use crate::error::Fault;
 
 /// What `policies/login_role.sql` sets.
-const SETTINGS: &str = "search_path=extensions, idle_in_transaction_session_timeout=30s";
+const SETTINGS: &str =
+    "search_path=extensions, idle_in_transaction_session_timeout=30s, client_min_messages=error";
 
 /// What came of it.
 pub(super) struct Foundations {
