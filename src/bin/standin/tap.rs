@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const MAGIC: [u8; 4] = [0xf5, 0xfa, 0xf3, 0xfc];
-const STAMP_BYTES: usize = 16;
+pub(crate) const STAMP_BYTES: usize = 16;
 /// Codes from here on are quieter than 121 of 32,124.
 const QUIET: u8 = 0xf0;
 /// Sixteen bits of a stamp name the call.
@@ -173,6 +173,11 @@ fn read(audio: &[u8]) -> Option<Stamp> {
     };
     let (call, at_us) = codes.split_at_checked(4)?;
     Some(Stamp { call: number(call)?, at_us: number(at_us)? })
+}
+
+/// Whether a measurement has written over the beginning of this audio.
+pub(crate) fn is_stamped(audio: &[u8]) -> bool {
+    read(audio).is_some()
 }
 
 /// Seventy minutes fit, which is longer than any load.

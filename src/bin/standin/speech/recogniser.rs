@@ -1,9 +1,12 @@
 //! Says which known line was heard, by the very bytes: each loud 20 ms frame of each known line is remembered by its
 //! hash, and the frames of what was heard vote. One changed byte costs its frame's vote, so recognition proves that
-//! the audio came through unchanged. Knows no language and does no signal processing.
+//! the audio came through unchanged. A measurement writes its stamp over the first bytes of a frame; such a frame votes
+//! with the rest. Knows no language and does no signal processing.
 
 use super::ulaw::{FRAME, SILENCE};
+use crate::tap::{STAMP_BYTES, is_stamped};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 /// The share of a line's frames, in percent, that must have come through for the line to count as heard.
@@ -12,7 +15,25 @@ const SHARE_MIN_PERCENT: usize = 60;
 #[derive(Default)]
 pub(super) struct Recogniser {
     lines: Vec<Line>,
-    frames: HashMap<u64, Vec<u32>>,
+    frames: HashMap<u64, Vec<u32>, BuildHasherDefault<AsItIs>>,
+}
+
+/// A fingerprint is a hash already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = fingerprint(bytes);
+    }
+
+    fn write_u64(&mut self, fingerprint: u64) {
+        self.0 = fingerprint;
+    }
 }
 
 struct Line {
@@ -25,10 +46,15 @@ impl Recogniser {
         let Ok(number) = u32::try_from(self.lines.len()) else { return };
         let mut frames = 0;
         for frame in telling_frames(audio) {
-            let lines = self.frames.entry(fingerprint(frame)).or_default();
-            if lines.last() != Some(&number) {
-                lines.push(number);
-                frames += 1;
+            let whole = self.frames.entry(fingerprint(frame)).or_default();
+            if whole.last() == Some(&number) {
+                continue;
+            }
+            whole.push(number);
+            frames += 1;
+            let rest = self.frames.entry(fingerprint_below_stamp(frame)).or_default();
+            if rest.last() != Some(&number) {
+                rest.push(number);
             }
         }
         self.lines.push(Line { text: text.into(), frames });
@@ -39,7 +65,7 @@ impl Recogniser {
         let offset = self.alignment(heard)?;
         let mut votes: HashMap<u32, Votes> = HashMap::new();
         for (position, frame) in telling_frames(heard.get(offset..).unwrap_or_default()).enumerate() {
-            for line in self.frames.get(&fingerprint(frame)).into_iter().flatten() {
+            for line in self.lines_with(frame) {
                 let votes = votes.entry(*line).or_insert(Votes { first: position, count: 0 });
                 votes.count += 1;
             }
@@ -59,18 +85,24 @@ impl Recogniser {
 
     /// Where frames begin in what was heard: a gap may have been padded by less than a frame.
     fn alignment(&self, heard: &[u8]) -> Option<usize> {
-        let known = |offset: &usize| {
-            let frames = telling_frames(heard.get(*offset..).unwrap_or_default());
-            frames.filter(|frame| self.frames.contains_key(&fingerprint(frame))).count()
+        let known = |offset: usize| {
+            let frames = telling_frames(heard.get(offset..).unwrap_or_default());
+            frames.filter(|frame| !self.lines_with(frame).is_empty())
         };
-        if 0 < known(&0) {
+        if known(0).next().is_some() {
             return Some(0);
         }
         (1..FRAME.min(heard.len()))
-            .map(|offset| (known(&offset), offset))
+            .map(|offset| (known(offset).count(), offset))
             .max()
             .filter(|(count, _)| 0 < *count)
             .map(|(_, offset)| offset)
+    }
+
+    /// The known lines that hold this frame.
+    fn lines_with(&self, frame: &[u8]) -> &[u32] {
+        let key = if is_stamped(frame) { fingerprint_below_stamp(frame) } else { fingerprint(frame) };
+        self.frames.get(&key).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -94,9 +126,14 @@ fn fingerprint(frame: &[u8]) -> u64 {
     })
 }
 
+fn fingerprint_below_stamp(frame: &[u8]) -> u64 {
+    fingerprint(frame.get(STAMP_BYTES..).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tap::Tap;
 
     fn line(seed: u32, frames: u32) -> Vec<u8> {
         let samples = frames * u32::try_from(FRAME).unwrap();
@@ -115,12 +152,17 @@ mod tests {
         recogniser.learn("one", &one);
         recogniser.learn("two", &two);
         let silence = |bytes| vec![SILENCE; bytes];
+        let (mut stamped, mut beheaded) = (one.clone(), one.clone());
+        stamped.chunks_mut(FRAME).for_each(|frame| Tap::measuring().send_frame(7, frame));
+        beheaded.chunks_mut(FRAME).for_each(|frame| frame[0] ^= 1);
         let louder: Vec<u8> = one.iter().map(|code| code ^ 1).collect();
         for (what, heard, expected) in [
             ("the line itself", one.clone(), Some("one")),
             ("after whole frames of silence", [silence(FRAME * 7), one.clone()].concat(), Some("one")),
             ("shifted by half a frame", [silence(80), one.clone(), silence(80)].concat(), Some("one")),
             ("both", [two.clone(), silence(FRAME), one.clone()].concat(), Some("two one")),
+            ("stamped by a measurement", stamped, Some("one")),
+            ("its first byte changed in each frame", beheaded, None),
             ("the first quarter only", two.get(..FRAME * 10).unwrap().to_vec(), None),
             ("every byte changed a little", louder, None),
             ("silence", silence(FRAME * 10), None),
