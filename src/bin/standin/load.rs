@@ -4,7 +4,7 @@
 
 use crate::openai::OpenAi;
 use crate::openai::script::Script;
-use crate::serve::open;
+use crate::serve::{open, told_to_stop};
 use crate::speech::Library;
 use crate::tap::Tap;
 use crate::twilio::{Call, Order, Twilio};
@@ -18,8 +18,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
-/// A caller speaks about so often.
-const TURN_MS: u64 = 4_000;
+const FRAME_MS: u64 = 20;
+/// A question, an interruption and both answers take longer.
+const ROUND_MS_MIN: u64 = 4_000;
+/// How long a caller waits for the agent to speak and to end.
+const PATIENCE_MS: u64 = 10_000;
 
 /// Places many calls at once and reports how long everything took.
 ///
@@ -62,12 +65,18 @@ pub(crate) struct Arguments {
     /// What the stand-in model answers.
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
-    /// What the callers say, again and again.
+    /// What the callers say when the agent is quiet, again and again.
     #[arg(long, default_value = "Can you explain how your car policies work?")]
     text: String,
-    /// Where the report is written; standard output when not given.
+    /// What they say into the agent's answer.
+    #[arg(long, default_value = "Sorry, let me stop you there. What time is it?")]
+    interruption: String,
+    /// Where the report is written, as one line; standard output when not given.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Keep the ports open after the report, until standard input ends: a product has work left after its calls.
+    #[arg(long)]
+    stay: bool,
 }
 
 pub(crate) async fn load(arguments: Arguments) -> Result<(), String> {
@@ -88,39 +97,53 @@ pub(crate) async fn load(arguments: Arguments) -> Result<(), String> {
         fields.insert("calls".to_owned(), outcomes(&calls));
         fields.insert("seconds".to_owned(), json!(arguments.seconds));
     }
-    let text = format!("{report:#}\n");
+    let line = format!("{report}\n");
     match &arguments.out {
-        Some(file) => std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display())),
-        None => std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes())
+        Some(file) => std::fs::write(file, line).map_err(|error| format!("{}: {error}", file.display())),
+        None => std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes())
             .map_err(|error| error.to_string()),
-    }
+    }?;
+    if arguments.stay { told_to_stop(false).await } else { Ok(()) }
 }
 
 async fn place(arguments: &Arguments, twilio: &Twilio) -> Result<Vec<Arc<Call>>, String> {
     let began = Instant::now();
+    let mut moments: Vec<_> = (0..arguments.calls).map(|n| (moment(arguments, n), n)).collect();
+    moments.sort_unstable();
     let mut calls = Vec::new();
-    for n in 0..arguments.calls {
-        let ramp_ms = arguments.ramp_ms * u64::from(n) / u64::from(arguments.calls);
-        sleep_until(began + Duration::from_millis(ramp_ms)).await;
+    for (moment, n) in moments {
+        sleep_until(began + moment).await;
         calls.push(twilio.place(order(arguments, n)?).await?);
     }
     Ok(calls)
 }
 
-/// A caller who speaks when the agent is quiet, then into the agent's answer, and so on until the time is over.
+/// When a call is placed: evenly over the ramp, in whole frames, and anywhere within a frame, since callers know nothing
+/// of each other and their frames are not due at the same moment.
+fn moment(arguments: &Arguments, n: u32) -> Duration {
+    let ramp_ms = arguments.ramp_ms * u64::from(n) / u64::from(arguments.calls) / FRAME_MS * FRAME_MS;
+    let within_frame_us = u64::from(n.wrapping_mul(2_654_435_761) >> 16) % (FRAME_MS * 1_000);
+    Duration::from_millis(ramp_ms) + Duration::from_micros(within_frame_us)
+}
+
+/// A caller who hears the agent out and asks, then interrupts the answer and hears that out, and so on until the time
+/// is over.
 fn order(arguments: &Arguments, n: u32) -> Result<Order, String> {
     let (account_sid, auth_token) = arguments.account.split_once(':').ok_or("--account takes SID:TOKEN")?;
     let first = arguments.from.strip_prefix('+').and_then(|digits| digits.parse::<u64>().ok());
     let from = first.ok_or("--from takes a number like +19496000000")? + u64::from(n);
     let lasts_ms = arguments.seconds * 1_000;
     // callers do not all speak at the same moment
-    let mut steps = vec![json!({ "do": "silence", "ms": 1_000 + u64::from(n) * 137 % TURN_MS })];
-    for _ in 0..=lasts_ms / (2 * TURN_MS) {
-        steps.push(json!({ "do": "await_quiet", "quiet_ms": 400, "within_ms": TURN_MS }));
+    let mut steps = vec![
+        json!({ "do": "silence", "ms": 1_000 + u64::from(n) * 137 % ROUND_MS_MIN }),
+        json!({ "do": "await_quiet", "quiet_ms": 400, "within_ms": PATIENCE_MS }),
+    ];
+    for _ in 0..=lasts_ms / ROUND_MS_MIN {
         steps.push(json!({ "do": "say", "text": arguments.text }));
-        steps.push(
-            json!({ "do": "interrupt", "text": arguments.text, "after_ms": 1_000, "within_ms": TURN_MS }),
-        );
+        steps.push(json!({
+            "do": "interrupt", "text": arguments.interruption, "after_ms": 1_000, "within_ms": PATIENCE_MS,
+        }));
+        steps.push(json!({ "do": "await_reply", "quiet_ms": 400, "within_ms": PATIENCE_MS }));
     }
     let order = json!({
         "account_sid": account_sid, "auth_token": auth_token, "from": format!("+{from}"), "to": arguments.to,
@@ -238,7 +261,9 @@ mod tests {
             speech: Vec::new(),
             script: None,
             text: "Hello there.".to_owned(),
+            interruption: "Wait a moment.".to_owned(),
             out: Some(out.clone()),
+            stay: false,
         };
         load(arguments).await.unwrap();
         let report: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
