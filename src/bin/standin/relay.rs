@@ -2,6 +2,7 @@
 //! both ways, clears when the caller speaks, and does nothing else that a product must: no signature, no tenant, no
 //! transcript, no limits. Must never grow: what it costs is what the wires alone cost.
 
+use crate::serve::{READ_BYTES, at_once};
 use axum::Router;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 /// Bridges calls to a Realtime API and does nothing else; a measure for benchmarks.
 ///
@@ -97,7 +99,7 @@ pub(crate) async fn relay(arguments: Arguments) -> Result<(), String> {
         .route("/media/{call}", get(upgrade))
         .with_state(Arc::new(Relay { own_url, realtime_url }));
     tokio::select! {
-        served = axum::serve(listener, router) => served.map_err(|error| error.to_string()),
+        served = axum::serve(at_once(listener), router) => served.map_err(|error| error.to_string()),
         stopped = crate::serve::told_to_stop(false) => stopped,
     }
 }
@@ -117,7 +119,7 @@ async fn upgrade(
     Path(_call): Path<String>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    upgrade.on_upgrade(async move |socket| {
+    upgrade.read_buffer_size(READ_BYTES).on_upgrade(async move |socket| {
         if let Err(problem) = bridge(&relay.realtime_url, socket).await {
             tracing::debug!(problem, "a relayed call ended");
         }
@@ -128,7 +130,9 @@ async fn upgrade(
 async fn bridge(realtime_url: &str, mut twilio: WebSocket) -> Result<(), String> {
     let mut request = realtime_url.into_client_request().map_err(|error| error.to_string())?;
     request.headers_mut().insert(header::AUTHORIZATION, header::HeaderValue::from_static("Bearer sk-relay"));
-    let connected = tokio_tungstenite::connect_async(request).await;
+    let config = WebSocketConfig::default().read_buffer_size(READ_BYTES);
+    let no_delay = true;
+    let connected = tokio_tungstenite::connect_async_with_config(request, Some(config), no_delay).await;
     let (mut openai, _) = connected.map_err(|error| error.to_string())?;
     for event in greeting() {
         openai.send(tungstenite::Message::text(event)).await.map_err(|error| error.to_string())?;

@@ -6,14 +6,19 @@ use crate::openai::script::Script;
 use crate::speech::Library;
 use crate::twilio::Twilio;
 use axum::Router;
+use axum::serve::{Listener, ListenerExt as _};
 use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
+
+/// How much of a WebSocket is read at once. So much is cleared before each look for a frame; the library's own default
+/// is 128 KiB.
+pub(crate) const READ_BYTES: usize = 2 * 1024;
 
 /// Serves the stand-ins until SIGTERM, SIGINT or the end of standard input.
 ///
@@ -75,8 +80,17 @@ pub(crate) async fn serve(arguments: Arguments) -> Result<(), String> {
 pub(crate) async fn open(ports: &TaskTracker, at: SocketAddr, router: Router) -> Result<String, String> {
     let listener = TcpListener::bind(at).await.map_err(|error| format!("{at}: {error}"))?;
     let bound = listener.local_addr().map_err(|error| error.to_string())?;
-    drop(ports.spawn(async move { axum::serve(listener, router).await }));
+    drop(ports.spawn(async move { axum::serve(at_once(listener), router).await }));
     Ok(format!("http://{bound}"))
+}
+
+/// The listener, on whose connections nothing waits for what was sent before it to be acknowledged.
+pub(crate) fn at_once(listener: TcpListener) -> impl Listener<Io = TcpStream, Addr = SocketAddr> {
+    listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection that is gone already");
+        }
+    })
 }
 
 /// Waits for SIGTERM, SIGINT or, unless `detached`, the end of standard input.

@@ -52,13 +52,17 @@ struct State {
 impl OpenAi {
     /// A stand-in that speaks with these voices and by this script.
     pub(crate) fn new(speech: Library, script: Script) -> OpenAi {
-        OpenAi::measured(speech, script, Tap::default())
+        OpenAi::with(speech, script, Tap::default(), Journal::new())
     }
 
     /// The same, whose sessions take part in a measurement.
     pub(crate) fn measured(speech: Library, script: Script, tap: Tap) -> OpenAi {
+        OpenAi::with(speech, script, tap, Journal::of_counts())
+    }
+
+    fn with(speech: Library, script: Script, tap: Tap, journal: Journal) -> OpenAi {
         let (script, faults) = (RwLock::new(script), RwLock::default());
-        OpenAi(Arc::new(State { speech, tap, journal: Journal::new(), script, faults }))
+        OpenAi(Arc::new(State { speech, tap, journal, script, faults }))
     }
 
     /// What the product talks to.

@@ -7,6 +7,7 @@ use super::refusal::Refusal;
 use super::session::{LIFETIME, Opening, Session};
 use super::wire::Outgoing;
 use super::{OpenAi, bearer, models};
+use crate::serve::READ_BYTES;
 use crate::speech::Library;
 use crate::tap::Leg;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
@@ -49,7 +50,10 @@ pub(super) async fn accept(
         return Err(refusal);
     }
     let beta = headers.contains_key("openai-beta");
-    let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
+    let upgrade = upgrade
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_frame_size(MESSAGE_BYTES_MAX)
+        .read_buffer_size(READ_BYTES);
     Ok(upgrade.on_upgrade(async move |socket| {
         if beta {
             refuse_beta(socket, &page).await;
@@ -120,6 +124,9 @@ async fn run(mut socket: WebSocket, mut session: Session, speech: Library) -> &'
             timer.as_mut().reset(deadline);
         }
         tokio::select! {
+            // What is due is sent whatever the client sends.
+            biased;
+            () = &mut timer => session.wake(Instant::now()),
             message = socket.recv() => match message {
                 Some(Ok(Message::Text(text))) => session.receive(Instant::now(), &text),
                 Some(Ok(Message::Binary(_))) => {
@@ -135,7 +142,6 @@ async fn run(mut socket: WebSocket, mut session: Session, speech: Library) -> &'
                 session.speech_made(Instant::now(), &text, audio);
                 session.play(Instant::now());
             }
-            () = &mut timer => session.wake(Instant::now()),
         }
     };
     session.wire.page().ended_by(why);

@@ -59,7 +59,12 @@ pub(super) struct Opening {
     pub(super) expires_at: u64,
 }
 
-/// The one client event that comes fifty times a second, read without a copy.
+/// The audio of an append that is written as nearly everybody writes it: fifty a second come in every session.
+fn plain_append(text: &str) -> Option<&str> {
+    text.strip_prefix(r#"{"type":"input_audio_buffer.append","audio":""#)?.strip_suffix(r#""}"#)
+}
+
+/// An append in whatever order of fields, read without a copy.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Append<'a> {
@@ -149,6 +154,9 @@ impl Session {
 
     /// Takes one client event.
     pub(super) fn receive(&mut self, now: Instant, text: &str) {
+        if plain_append(text).is_some_and(|audio| self.append(now, audio).is_ok()) {
+            return;
+        }
         if let Ok(append) = serde_json::from_str::<Append<'_>>(text)
             && append.kind == APPEND
         {

@@ -34,7 +34,7 @@ pub(crate) enum Heard {
 impl Ear {
     /// The frame that plays from `now_ms` on.
     pub(crate) fn hear(&mut self, now_ms: u64, played: &Played) -> Option<Heard> {
-        let loud = LOUD_MIN <= ulaw::loudness(&played.frame);
+        let loud = 0 < played.bytes && LOUD_MIN <= ulaw::loudness(&played.frame);
         let bytes = played.frame.get(..played.bytes).unwrap_or_default();
         if loud {
             self.last_heard_ms = Some(now_ms + FRAME_MS);

@@ -3,7 +3,8 @@
 
 use super::order::Order;
 use super::web::{Signed, host_and_port};
-use futures_util::SinkExt as _;
+use crate::serve::READ_BYTES;
+use futures_util::{FutureExt as _, SinkExt as _};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -77,6 +78,7 @@ async fn connect(order: &Order, url: &str, parsed: &Url, signed: Signed) -> Resu
     let stream = stream.map_err(|problem| error(31_902, problem))?;
     stream.set_nodelay(true).map_err(|problem| error(31_902, problem))?;
     let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BYTES)
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX));
     let opened = match over_there {
@@ -99,7 +101,13 @@ async fn connect(order: &Order, url: &str, parsed: &Url, signed: Signed) -> Resu
 }
 
 pub(crate) async fn send(socket: &mut Socket, message: Message) -> Result<(), StreamError> {
-    match tokio::time::timeout(SEND_WITHIN, socket.send(message)).await {
+    let mut sending = socket.send(message);
+    // nearly always there is room at once, and no timer is needed
+    let sent = match (&mut sending).now_or_never() {
+        Some(sent) => Ok(sent),
+        None => tokio::time::timeout(SEND_WITHIN, sending).await,
+    };
+    match sent {
         Ok(Ok(())) => Ok(()),
         Ok(Err(problem)) => Err(error(31_903, problem)),
         Err(_) => Err(error(31_901, format!("nothing was read for {SEND_WITHIN:?}"))),

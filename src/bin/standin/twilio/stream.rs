@@ -122,12 +122,14 @@ impl Carried<'_> {
         socket::send(&mut self.socket, Message::text(start)).await?;
         loop {
             tokio::select! {
+                // The line's time goes on whatever the product sends.
+                biased;
                 due = self.talk.ticker.tick() => {
                     self.talk.twilio.tap().late(due.elapsed());
+                    self.talk.look_for_command()?;
                     self.tick().await?;
                 }
                 message = self.socket.next() => self.receive(message).await?,
-                command = self.talk.commands.recv() => self.talk.interrupted(command)?,
             }
         }
     }

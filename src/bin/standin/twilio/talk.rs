@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TryRecvError};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// Documents followed in one call: a redirect to itself must end.
@@ -219,6 +219,15 @@ impl Talk {
             return Err(Next::end("limit"));
         }
         Ok(tick)
+    }
+
+    /// Looks whether a command has come, at the cost of no waiting: there are fifty ticks a second in every call.
+    pub(super) fn look_for_command(&mut self) -> Flow<()> {
+        match self.commands.try_recv() {
+            Ok(command) => self.interrupted(Some(command)),
+            Err(TryRecvError::Disconnected) => self.interrupted(None),
+            Err(TryRecvError::Empty) => Ok(()),
+        }
     }
 
     /// What a command from outside does to the verb at hand: always leaves it.
