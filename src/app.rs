@@ -2,6 +2,7 @@
 //! them. Must never hold a rule.
 
 use axum::Router;
+use axum::serve::ListenerExt as _;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -175,6 +176,12 @@ impl App {
         }
         let vitals = http::Vitals { db: self.db.clone(), metrics: telemetry::metrics()? };
         let site = http::site(self.routes(only, &tasks, &stop), vitals);
+        // Frames are small and due now: none may wait until the one before it is acknowledged.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection that is gone already");
+            }
+        });
         let stopped = stop.clone().cancelled_owned();
         tasks.spawn(async move {
             if let Err(error) = axum::serve(listener, site).with_graceful_shutdown(stopped).await {

@@ -22,6 +22,9 @@ use crate::sentences::{Language, Sentence};
 use crate::voice::session::Closed;
 use crate::voice::{Aftermath, Frame, Gateway, Reception, Refused};
 
+/// How much of a stream is read at once: some frames. So much is cleared before each look for one, and kept as long as
+/// the call; the library's own default is 128 KiB.
+const READ_BYTES: usize = 1024;
 /// How much may wait to be written to a stream before it counts as stalled.
 const WRITE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -209,6 +212,7 @@ async fn media(
             .max_message_size(FRAME_BYTES_MAX)
             .max_frame_size(FRAME_BYTES_MAX)
             .max_write_buffer_size(WRITE_BYTES_MAX)
+            .read_buffer_size(READ_BYTES)
             .on_upgrade(move |socket| admitted.hold(frames(socket))),
         Err(Refused::NoSuchStream) => StatusCode::NOT_FOUND.into_response(),
         Err(Refused::Forged) => StatusCode::FORBIDDEN.into_response(),

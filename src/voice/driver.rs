@@ -2,8 +2,9 @@
 //! nothing. When it returns, or is dropped, nothing of the call is left: no task, no socket.
 
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, Sink, SinkExt as _, Stream, StreamExt as _};
+use futures_util::{FutureExt as _, Sink, SinkExt as _, Stream, StreamExt as _, TryFutureExt as _};
 use std::ops::Deref;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -132,9 +133,10 @@ where
     T: Deref<Target = str>,
     W: World,
 {
-    async fn run(&mut self, mut orders: Orders) -> EndReason {
-        let timer = sleep_until(self.began);
-        tokio::pin!(timer);
+    async fn run(&mut self, orders: Orders) -> EndReason {
+        let Orders { mut call_over, drain } = orders;
+        let (timer, drained) = (sleep_until(self.began + IDLE), drain.cancelled());
+        tokio::pin!(timer, drained);
         let mut draining = false;
         loop {
             if let Some(reason) = self.act().await {
@@ -142,7 +144,8 @@ where
             }
             let deadline =
                 self.session.deadline().map_or_else(|| Instant::now() + IDLE, |due| self.began + due);
-            if timer.deadline() != deadline {
+            // A deadline that moves away, as it does with each frame, is looked at when the timer fires.
+            if deadline < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(deadline);
             }
             let came = tokio::select! {
@@ -153,8 +156,8 @@ where
                     // A tool that panicked is answered for by the machine's own time limit.
                     Err(_) => continue,
                 },
-                Some(()) = orders.call_over.recv() => Came::CallOver,
-                () = orders.drain.cancelled(), if !draining => Came::Drain,
+                Some(()) = call_over.recv() => Came::CallOver,
+                () = &mut drained, if !draining => Came::Drain,
                 () = timer.as_mut() => Came::Tick,
             };
             draining |= matches!(came, Came::Drain);
@@ -215,16 +218,19 @@ where
 
     async fn do_what_is_said(&mut self) -> Done {
         let (mut to_carrier, mut to_model) = (Ok(()), Ok(()));
+        let (mut carrier_fed, mut model_fed) = (false, false);
         while let Some(output) = self.session.poll() {
             match output {
                 Output::ToCarrier(frame) => {
                     if let (Ok(()), Some(carrier)) = (to_carrier, &mut self.carrier) {
                         to_carrier = in_time(carrier.feed(frame)).await;
+                        carrier_fed = true;
                     }
                 }
                 Output::ToModel(event) => {
                     if let (Ok(()), Model::Open(socket)) = (to_model, &mut self.model) {
                         to_model = in_time(socket.feed(Message::text(event))).await;
+                        model_fed = true;
                     }
                 }
                 Output::RunTool { call_id, name, arguments } => {
@@ -245,10 +251,10 @@ where
                 Output::Finished(reason) => return Done::Finished(reason),
             }
         }
-        if let (Ok(()), Some(carrier)) = (to_carrier, &mut self.carrier) {
+        if let (true, Ok(()), Some(carrier)) = (carrier_fed, to_carrier, &mut self.carrier) {
             to_carrier = in_time(carrier.flush()).await;
         }
-        if let (Ok(()), Model::Open(socket)) = (to_model, &mut self.model) {
+        if let (true, Ok(()), Model::Open(socket)) = (model_fed, to_model, &mut self.model) {
             to_model = in_time(socket.flush()).await;
         }
         Done::Sent { to_carrier, to_model }
@@ -309,11 +315,12 @@ where
 }
 
 async fn in_time<E>(sending: impl Future<Output = Result<(), E>>) -> Result<(), Closed> {
-    match timeout(SEND_MAX, sending).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(Closed::Gone),
-        Err(_) => Err(Closed::Stalled),
+    let mut sending = pin!(sending.map_err(|_| Closed::Gone));
+    // Nearly always there is room at once, and no timer is needed.
+    if let Some(sent) = sending.as_mut().now_or_never() {
+        return sent;
     }
+    timeout(SEND_MAX, sending).await.unwrap_or(Err(Closed::Stalled))
 }
 
 /// How a socket's error ends it; the same for either leg.

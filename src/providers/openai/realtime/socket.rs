@@ -16,6 +16,9 @@ use crate::secret::Secret;
 /// An open session's socket.
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
+/// How much is read at once: some 200 ms of speech. So much is cleared before each look for an event, and kept as long
+/// as the session; the library's own default is 128 KiB.
+const READ_BYTES: usize = 4 * 1024;
 /// How much may wait to be written before the session counts as stalled.
 const WRITE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -59,7 +62,8 @@ impl Endpoint {
         let limits = WebSocketConfig::default()
             .max_message_size(Some(EVENT_BYTES_MAX))
             .max_frame_size(Some(EVENT_BYTES_MAX))
-            .max_write_buffer_size(WRITE_BYTES_MAX);
+            .max_write_buffer_size(WRITE_BYTES_MAX)
+            .read_buffer_size(READ_BYTES);
         let tls = Connector::Rustls(Arc::clone(&self.tls));
         let no_delay = true;
         let connected =
