@@ -17,7 +17,7 @@ use crate::tenants::State;
 use crate::tenants::reach::{self, Host};
 
 /// Requests of an operator per second on average: enough for scripts, and the control plane stays free for everybody else.
-const OPERATOR_REQUESTS_PER_S: u16 = 50;
+const OPERATOR_REQUESTS_PER_S: u16 = 200;
 
 /// Whose API a host is for.
 pub(super) enum Site {

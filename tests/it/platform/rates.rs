@@ -10,6 +10,8 @@ use neurosphere::operators;
 use neurosphere::tenants::reach;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const POST: (Method, &str) = (Method::POST, "/graphql");
 const VIEWER: &str = r#"{"query": "{ viewer { name } }"}"#;
@@ -57,19 +59,26 @@ async fn an_operator_has_a_rate_of_its_own_and_a_colleague_has_another() {
     let (office, tenant) = (Office::of(&world).await, world.tenant().await);
     let made = world.operate(async |tx| operators::create(tx, "Ada Lovelace").await).await;
     let colleague = made.unwrap().1;
-    let answers = join_all((0..300).map(|_| office.send(POST, &[], VIEWER))).await;
-    let served_first = served(&answers);
-    assert!((50..300).contains(&served_first), "{served_first}");
-    let late = answers.into_iter().find(|answer| answer.status() != StatusCode::OK).unwrap();
-    assert_eq!(
-        (late.status(), &late.headers()["retry-after"]),
-        (StatusCode::TOO_MANY_REQUESTS, &"1".parse().unwrap())
-    );
+    // What is not acceptable is cheap to send, and counts like everything else.
+    let (mut passed, mut refused, deadline) = (0, Vec::new(), Instant::now() + Duration::from_secs(20));
+    while refused.is_empty() {
+        assert!(Instant::now() < deadline, "{passed} of an operator's requests passed");
+        let wave = (0..200).map(|_| office.send(POST, &[("accept", "text/csv")], VIEWER));
+        let (good, late): (Vec<_>, Vec<_>) =
+            join_all(wave).await.into_iter().partition(|one| one.status() == StatusCode::NOT_ACCEPTABLE);
+        passed += good.len();
+        refused = late;
+    }
+    assert!(200 <= passed, "{passed}");
+    let count = refused.len();
+    let late = refused.swap_remove(0);
+    assert_eq!(late.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(late.headers()["retry-after"], "1");
     let late: Value = late.json().await.unwrap();
     assert_eq!(
         late,
         json!({"errors": [{
-            "message": "an operator may send 50 requests per second; send fewer, and this one again in 1 s",
+            "message": "an operator may send 200 requests per second; send fewer, and this one again in 1 s",
             "extensions": {"code": "TOO_MANY_REQUESTS", "retryAfterSeconds": 1}
         }]})
     );
@@ -78,10 +87,6 @@ async fn an_operator_has_a_rate_of_its_own_and_a_colleague_has_another() {
     assert_eq!(office.api.send(POST, &tenant, &[], NAME).await.status(), StatusCode::OK, "nor a tenant's");
     let metrics = metrics(&office.api).await;
     let counted = metrics.lines().find(|line| line.starts_with("neurosphere_refused_total"));
-    let refused = 300 - served_first;
-    assert_eq!(
-        counted,
-        Some(&*format!("neurosphere_refused_total{{limit=\"operator_requests\"}} {refused}"))
-    );
+    assert_eq!(counted, Some(&*format!("neurosphere_refused_total{{limit=\"operator_requests\"}} {count}")));
     assert!(!metrics.contains(&office.operator.id.to_string()), "no metric names an operator");
 }
