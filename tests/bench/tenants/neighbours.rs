@@ -2,8 +2,8 @@
 //! without. For comparison the same neighbour with limits that let all of it through: what would be noticed if there were
 //! none.
 //!
-//! Everybody sends at a fixed pace, whatever becomes of what was sent before, and a page's time counts from the moment at
-//! which it was due, so that waiting in line is part of it. The three cases take turns.
+//! Everybody sends at a fixed pace, the others one after the other, whatever becomes of what was sent before, and a page's
+//! time counts from the moment at which it was due, so that waiting in line is part of it. The three cases take turns.
 
 use futures_util::future::{join, join_all};
 use neurosphere::access::{Actor, PlatformScope, Role};
@@ -12,7 +12,7 @@ use neurosphere::tenants::life::{self, Exceptions, Terms};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -22,7 +22,7 @@ use crate::ask::page_request;
 use crate::figures::Figures;
 use crate::town::{Citizen, Town};
 
-const OTHERS: usize = 9;
+const OTHERS: u32 = 9;
 /// What each of the others sends: less than half of what it may.
 const OTHERS_PER_S: u32 = 20;
 /// What each tenant may send: the plan `standard`.
@@ -57,7 +57,7 @@ struct Sent {
 /// Measures in a town of ten, prints what came of it, the ratios last, and gives the details.
 pub(crate) async fn measure(turns: Turns) -> Value {
     let mut town = Town::found().await;
-    town.grow_to(OTHERS + 1).await;
+    town.grow_to(usize::try_from(OTHERS).unwrap() + 1).await;
     for citizen in &town.citizens {
         set_terms(&town, citizen, Exceptions::default()).await;
     }
@@ -66,16 +66,14 @@ pub(crate) async fn measure(turns: Turns) -> Value {
     let cases = [Neighbour::Absent, Neighbour::Limited, Neighbour::Unlimited];
     let mut of_others: [Vec<Figures>; 3] = Default::default();
     let mut of_neighbour: [Sent; 3] = Default::default();
-    warm_up(running.address, &town.citizens).await;
+    all(running.address, &town.citizens, Duration::from_secs(1)).await;
     for _ in 0..turns.rounds {
         for (place, case) in cases.into_iter().enumerate() {
             let exceptions = if case == Neighbour::Unlimited { everything() } else { Exceptions::default() };
             set_terms(&town, neighbour, exceptions).await;
             let rate = if case == Neighbour::Absent { 0 } else { NEIGHBOUR_PER_S };
-            let theirs =
-                others.iter().map(|citizen| send(running.address, citizen, OTHERS_PER_S, turns.time));
-            let (loud, theirs) =
-                join(send(running.address, neighbour, rate, turns.time), join_all(theirs)).await;
+            let loud = send(running.address, (neighbour, 0), rate, turns.time);
+            let (loud, theirs) = join(loud, all(running.address, others, turns.time)).await;
             let untouched = theirs.iter().all(|sent| sent.refused == 0);
             assert!(untouched || case == Neighbour::Unlimited, "a limit is one tenant's, and nobody else's");
             of_others[place].extend(theirs.into_iter().map(|sent| sent.answered));
@@ -106,22 +104,25 @@ async fn set_terms(town: &Town, citizen: &Citizen, exceptions: Exceptions) {
     tx.commit().await.unwrap();
 }
 
-async fn warm_up(address: SocketAddr, citizens: &[Citizen]) {
-    let time = Duration::from_secs(1);
-    join_all(citizens.iter().map(|citizen| send(address, citizen, OTHERS_PER_S, time))).await;
+/// What these send at their pace for a while, each at its moment.
+async fn all(address: SocketAddr, citizens: &[Citizen], time: Duration) -> Vec<Sent> {
+    let places = (0_u32..).zip(citizens);
+    join_all(places.map(|(place, citizen)| send(address, (citizen, place), OTHERS_PER_S, time))).await
 }
 
-/// Sends pages at a pace for a while, and waits for the last of them.
-async fn send(address: SocketAddr, citizen: &Citizen, per_s: u32, time: Duration) -> Sent {
+/// Sends pages at a pace for a while, and waits for the last of them. Whoever has another place begins at another moment.
+async fn send(address: SocketAddr, (citizen, place): (&Citizen, u32), per_s: u32, time: Duration) -> Sent {
     let mut sent = Sent::default();
     if per_s == 0 {
         return sent;
     }
     let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
     let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
-    let mut beat = tokio::time::interval(Duration::from_secs(1) / per_s);
+    let pause = Duration::from_secs(1) / per_s;
+    let begin = tokio::time::Instant::now() + pause * place / OTHERS;
+    let mut beat = tokio::time::interval_at(begin, pause);
     beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let (end, mut under_way) = (Instant::now() + time, JoinSet::new());
+    let (end, mut under_way) = (begin.into_std() + time, JoinSet::new());
     loop {
         let due = beat.tick().await.into_std();
         if end <= due {
