@@ -103,7 +103,7 @@ impl Storm {
                     if operations <= done {
                         break;
                     }
-                    storm.tell(done, operations);
+                    Self::tell(done, operations);
                     let tenant = &storm.tenants[dice.random_range(0..storm.tenants.len())];
                     storm.one(tenant, &mut dice).await;
                 }
@@ -116,7 +116,7 @@ impl Storm {
 
     /// Says how far the long form is.
     #[expect(clippy::print_stdout, reason = "a person waits for it")]
-    fn tell(&self, done: usize, operations: usize) {
+    fn tell(done: usize, operations: usize) {
         if 10_000 < operations && done.is_multiple_of(operations / 20) {
             println!("{done} of {operations} operations");
         }
