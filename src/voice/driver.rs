@@ -23,6 +23,8 @@ use crate::providers::openai::realtime::socket::{Endpoint, Socket};
 const SEND_MAX: Duration = Duration::from_secs(2);
 /// How long a socket may take to say goodbye.
 const CLOSE_MAX: Duration = Duration::from_millis(500);
+/// How long a stream stays open for the carrier to be told to hang up.
+const HANG_UP_MAX: Duration = Duration::from_secs(1);
 /// How long what was begun for the call's sake may outlast it: hanging up.
 const ERRANDS_MAX: Duration = Duration::from_secs(6);
 /// With no deadline there is nothing left to do; the loop looks again all the same.
@@ -123,7 +125,7 @@ where
     let reason = driver.run(orders).await;
     let Driver { mut errands, .. } = driver;
     // What is not done by then is dropped with the set.
-    drop(timeout(ERRANDS_MAX, async { while errands.join_next().await.is_some() {} }).await);
+    finish(&mut errands, ERRANDS_MAX).await;
     reason
 }
 
@@ -243,6 +245,9 @@ where
                 }
                 Output::CloseCarrier(reason) => {
                     self.world.leaving(reason);
+                    // The carrier shall end the call because it is told to. Without its stream it asks what comes next,
+                    // and whichever came first would win.
+                    finish(&mut self.errands, HANG_UP_MAX).await;
                     if let Some(mut carrier) = self.carrier.take() {
                         drop(timeout(CLOSE_MAX, close(&mut carrier)).await);
                     }
@@ -291,6 +296,11 @@ impl Model {
             drop(timeout(CLOSE_MAX, close(&mut socket)).await);
         }
     }
+}
+
+/// Waits until the errands are done, or so long.
+async fn finish(errands: &mut JoinSet<()>, within: Duration) {
+    drop(timeout(within, async { while errands.join_next().await.is_some() {} }).await);
 }
 
 async fn next_of<C, T>(carrier: &mut Option<C>) -> Option<Frame<T>>
