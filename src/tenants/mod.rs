@@ -1,9 +1,9 @@
 //! Tenants: how they are made ([`birth`]), what becomes of them ([`life`]), by which numbers, hosts and keys they are
-//! reached ([`reach`], [`numbers`], [`domains`]), where they are kept ([`clusters`]), and how their agent speaks ([`agent`]). Owns the registry and the agent's
-//! settings; must never know what happens in a call, nor any transport.
+//! reached ([`reach`], [`numbers`], [`domains`]), where they are kept ([`clusters`]), and how their agent speaks
+//! ([`mod@agent`]). Owns the registry and the agent's settings; must never know what happens in a call, nor any transport.
 //!
-//! Operations on tenants from outside take a [`PlatformTx`] that was begun on an operator's behalf; what a tenant does
-//! itself takes its own [`TenantTx`].
+//! Operations on tenants from outside take a [`PlatformTx`](crate::db::tx::PlatformTx) that was begun on an operator's
+//! behalf; what a tenant does itself takes its own [`TenantTx`].
 
 pub mod agent;
 pub mod birth;

@@ -3,7 +3,7 @@
 //! migrations in a transaction of which nothing stays; that one is asked whether it keeps the rules. Must never mend
 //! anything, nor know what tables mean, but for those of the control plane in [`rows`].
 //!
-//! Start at [`audit`]. What costs little and looks at no tenant's schema is [`foundations`].
+//! Start at [`audit`]. What costs little and looks at no tenant's schema is [`foundations()`].
 
 mod baseline;
 mod differences;
