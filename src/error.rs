@@ -63,6 +63,18 @@ impl Error {
             Self::Fault(_) => "internal",
         }
     }
+
+    /// All that is known of it on one line, for logs and for whoever is at the command line.
+    pub fn chain(&self) -> String {
+        match self {
+            Self::Fault(fault) | Self::TimedOut(fault) => fault.chain(),
+            Self::Forbidden
+            | Self::NotFound(_)
+            | Self::Invalid(_)
+            | Self::Conflict { .. }
+            | Self::Busy { .. } => self.to_string(),
+        }
+    }
 }
 
 /// One broken rule of an input.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Caller, Profile};
 use crate::db::page::Page;
 use crate::db::tx::{Sql, TenantTx};
-use crate::db::{Row, Type};
+use crate::db::{Row, Type, like_literal};
 use crate::error::{Fault, OrFault as _};
 use crate::ids::CallerId;
 
@@ -69,7 +69,7 @@ pub(super) async fn list(
     page: Page,
     search: Option<&str>,
 ) -> Result<Vec<Caller>, Fault> {
-    let search = search.map(|text| text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_"));
+    let search = search.map(like_literal);
     tx.rows(&LIST, &[&page.before(), &search, &page.limit()]).await?.iter().map(caller).collect()
 }
 

@@ -1,7 +1,7 @@
 //! `neurosphere migrate`.
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use neurosphere::config::Cluster;
 use neurosphere::db::blueprint::Blueprint;
 use neurosphere::db::fleet::{Event, Fleet, Options, Report};
@@ -9,9 +9,8 @@ use neurosphere::db::owner::Owner;
 use neurosphere::templates;
 use neurosphere::tenants::mirror;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use super::{Desk, told};
+use super::{Desk, bar, told};
 
 /// Brings roles, control plane, templates and every tenant's schema up to date, in every cluster
 #[derive(Args)]
@@ -73,7 +72,7 @@ impl Migrate {
         if self.dry_run {
             return plan(&owner, &fleet, blueprint).await.map(|()| true);
         }
-        let bar = bar(&cluster.name.to_string());
+        let bar = bar().with_prefix(cluster.name.to_string());
         let options = Options { workers: self.workers, failures_max: self.failures_max };
         let report = fleet.run(&owner, options, &|event| show(&bar, &event)).await.map_err(told);
         bar.finish_and_clear();
@@ -121,14 +120,6 @@ async fn platform(desk: &Desk, cluster: &Cluster) -> Result<(), String> {
         let index = desk.db.cluster_named(cluster.name.as_str()).map_err(told)?;
         mirror::reference(&desk.db, index).await.map_err(told)
     }
-}
-
-/// A bar on a terminal; nothing where the output goes to a file.
-fn bar(cluster: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} {bar:40} {pos}/{len} {per_sec} {eta} {msg}");
-    let bar = ProgressBar::new(0).with_prefix(cluster.to_owned());
-    bar.enable_steady_tick(Duration::from_millis(200));
-    style.map_or(bar.clone(), |style| bar.with_style(style))
 }
 
 fn show(bar: &ProgressBar, event: &Event) {

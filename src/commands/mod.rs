@@ -10,6 +10,7 @@ pub(crate) mod template;
 pub(crate) mod tenant;
 pub(crate) mod tenant_audit;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use neurosphere::access::{Actor, PlatformScope, Role};
 use neurosphere::clock::Clock;
 use neurosphere::config::Operations;
@@ -18,6 +19,7 @@ use neurosphere::db::owner::Owners;
 use neurosphere::db::tx::PlatformTx;
 use neurosphere::error::{Error, Fault};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// What the commands of an operator work with: the right of whoever is at the server's command line, the owners'
 /// connections, and the pool of the login role.
@@ -53,6 +55,14 @@ impl Desk {
     }
 }
 
+/// A bar on a terminal; nothing where the output goes to a file.
+pub(crate) fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} {bar:40} {pos}/{len} {per_sec} {eta} {msg}");
+    let bar = ProgressBar::new(0);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}
+
 /// A fault, for a person at the command line.
 #[expect(clippy::needless_pass_by_value, reason = "used with map_err")]
 pub(crate) fn told(fault: Fault) -> String {
@@ -62,15 +72,17 @@ pub(crate) fn told(fault: Fault) -> String {
 /// A refusal or a fault, for a person at the command line.
 pub(crate) fn refused(error: Error) -> String {
     match error {
-        Error::Fault(fault) | Error::TimedOut(fault) => fault.chain(),
         Error::Invalid(violations) => {
             violations.iter().fold("the input breaks a rule:".to_owned(), |mut text, broken| {
                 write!(text, "\n  {}: {}", broken.path, broken.message).ok();
                 text
             })
         }
-        other @ (Error::Forbidden | Error::NotFound(_) | Error::Conflict { .. } | Error::Busy { .. }) => {
-            other.to_string()
-        }
+        other @ (Error::Forbidden
+        | Error::NotFound(_)
+        | Error::Conflict { .. }
+        | Error::Busy { .. }
+        | Error::TimedOut(_)
+        | Error::Fault(_)) => other.chain(),
     }
 }

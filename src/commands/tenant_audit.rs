@@ -1,7 +1,7 @@
 //! `neurosphere tenant audit`: the proof that the guards between tenants hold, or what is wrong with which.
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use neurosphere::db::guards::{self, Event, Finding, Guard, Selection};
 use neurosphere::ids::ClusterName;
 use neurosphere::tenants::{life, slug::Slug};
@@ -9,9 +9,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use super::{Desk, refused, told};
+use super::{Desk, bar, refused, told};
 
 #[derive(Args)]
 pub(crate) struct TenantAudit {
@@ -112,12 +111,4 @@ impl TenantAudit {
             }
         }
     }
-}
-
-/// A bar on a terminal; nothing where the output goes to a file.
-fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} {bar:40} {pos}/{len} {per_sec} {eta}");
-    let bar = ProgressBar::new(0);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    style.map_or(bar.clone(), |style| bar.with_style(style))
 }

@@ -200,6 +200,11 @@ pub fn limits(row: &Row, from: usize) -> Result<Limits, Fault> {
     })
 }
 
+/// A text as a pattern of `like` that finds the text itself.
+pub fn like_literal(text: &str) -> String {
+    text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_")
+}
+
 impl std::fmt::Debug for Db {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<_> = self.clusters().map(|(_, name)| name.as_str()).collect();

@@ -266,7 +266,7 @@ impl Writer {
     fn complain(&self, error: &Error, pause: Duration) {
         let (call, waiting) = (self.book.call, self.waiting());
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        tracing::warn!(%call, waiting, pause_ms, fault = chain(error), "records of a call wait for Postgres");
+        tracing::warn!(%call, waiting, pause_ms, fault = error.chain(), "records of a call wait for Postgres");
     }
 }
 
@@ -279,17 +279,6 @@ async fn patience(limits: Limits, stop: CancellationToken) {
     tokio::select! {
         () = sleep(limits.after_call_max) => {}
         () = stopped => {}
-    }
-}
-
-fn chain(error: &Error) -> String {
-    match error {
-        Error::Fault(fault) | Error::TimedOut(fault) => fault.chain(),
-        Error::Forbidden
-        | Error::NotFound(_)
-        | Error::Invalid(_)
-        | Error::Conflict { .. }
-        | Error::Busy { .. } => error.to_string(),
     }
 }
 

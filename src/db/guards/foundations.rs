@@ -9,9 +9,7 @@ use super::{Finding, Guard, Spot, baseline, differences, ledger, rules, seen_twi
 use crate::config::login_role;
 use crate::error::Fault;
 
-/// What `policies/login_role.sql` sets.
-const SETTINGS: &str =
-    "search_path=extensions, idle_in_transaction_session_timeout=30s, client_min_messages=error";
+const LOGIN_ROLE: &str = include_str!("../../../policies/login_role.sql");
 
 /// What came of it.
 pub(super) struct Foundations {
@@ -80,15 +78,26 @@ fn expected_of_server(found: &Facts, needed: &BTreeSet<u16>) -> Facts {
             fact(Kind::Grant, "schema extensions", &format!("USAGE to {group}"), ""),
         ]);
     }
+    let settings = login_settings();
     for login in &logins {
         facts.extend([
             fact(Kind::Role, login, "attributes", "login noinherit"),
             fact(Kind::Member, "neurosphere_platform", login, "set"),
             fact(Kind::Grant, "schema extensions", &format!("USAGE to {login}"), ""),
-            fact(Kind::Setting, login, "", SETTINGS),
+            fact(Kind::Setting, login, "", &settings),
         ]);
     }
     facts
+}
+
+/// What `policies/login_role.sql` sets, as the catalog tells it.
+fn login_settings() -> String {
+    let setting = |line: &str| {
+        let (name, value) =
+            line.strip_prefix("alter role {login} set ")?.strip_suffix(';')?.split_once(" = ")?;
+        Some(format!("{name}={}", value.trim_matches('\'')))
+    };
+    LOGIN_ROLE.lines().filter_map(setting).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

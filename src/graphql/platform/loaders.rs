@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use crate::access::PlatformScope;
 use crate::db::Db;
+use crate::db::tx::PlatformTx;
+use crate::error::Error;
 use crate::graphql::loaders::Loaders;
 use crate::graphql::problem::Problem;
 use crate::ids::{PhoneNumber, TenantId};
@@ -22,6 +24,19 @@ use crate::tenants::numbers;
 pub(super) struct Reader {
     pub(super) db: Db,
     pub(super) scope: PlatformScope,
+}
+
+impl Reader {
+    /// Reads in a transaction of the operator's.
+    pub(super) async fn read<T>(
+        &self,
+        look: impl AsyncFnOnce(&mut PlatformTx) -> Result<T, Error>,
+    ) -> Result<T, Problem> {
+        let mut tx = self.db.operate(&self.scope).await?;
+        let seen = look(&mut tx).await?;
+        tx.commit().await?;
+        Ok(seen)
+    }
 }
 
 /// The thing of that key, if there is one.
@@ -43,9 +58,7 @@ impl Loader<NumbersKey> for Reader {
 
     async fn load(&self, keys: &[NumbersKey]) -> Result<HashMap<NumbersKey, Vec<PhoneNumber>>, Problem> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let mut tx = self.db.operate(&self.scope).await?;
-        let found = numbers::of_each(&mut tx, &ids).await?;
-        tx.commit().await?;
+        let found = self.read(async |tx| numbers::of_each(tx, &ids).await).await?;
         Ok(grouped(found, NumbersKey))
     }
 }
@@ -60,9 +73,7 @@ impl Loader<DomainsKey> for Reader {
 
     async fn load(&self, keys: &[DomainsKey]) -> Result<HashMap<DomainsKey, Vec<Domain>>, Problem> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let mut tx = self.db.operate(&self.scope).await?;
-        let found = domains::of_each(&mut tx, &ids).await?;
-        tx.commit().await?;
+        let found = self.read(async |tx| domains::of_each(tx, &ids).await).await?;
         Ok(grouped(found, DomainsKey))
     }
 }
@@ -77,9 +88,7 @@ impl Loader<LimitsKey> for Reader {
 
     async fn load(&self, keys: &[LimitsKey]) -> Result<HashMap<LimitsKey, Limits>, Problem> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let mut tx = self.db.operate(&self.scope).await?;
-        let found = life::limits(&mut tx, &ids).await?;
-        tx.commit().await?;
+        let found = self.read(async |tx| life::limits(tx, &ids).await).await?;
         Ok(found.into_iter().map(|(tenant, limits)| (LimitsKey(tenant), limits)).collect())
     }
 }
@@ -93,9 +102,7 @@ impl Loader<PlanKey> for Reader {
     type Error = Problem;
 
     async fn load(&self, _: &[PlanKey]) -> Result<HashMap<PlanKey, Plan>, Problem> {
-        let mut tx = self.db.operate(&self.scope).await?;
-        let plans = life::plans(&mut tx).await?;
-        tx.commit().await?;
+        let plans = self.read(life::plans).await?;
         Ok(plans.into_iter().map(|plan| (PlanKey(plan.key.clone()), plan)).collect())
     }
 }

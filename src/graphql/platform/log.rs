@@ -4,7 +4,7 @@ use async_graphql::{Context, Json, SimpleObject};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{asked, begin, cursors};
+use super::{asked, cursors, read};
 use crate::audit::{self, Chain};
 use crate::db::page::{Cursors, Page};
 use crate::graphql::page::{Listed, before, connection, place_of};
@@ -59,8 +59,7 @@ pub(super) async fn page(
         Chain::Tenant(tenant) => Cursors::new(asked(ctx)?.0.db.master_key(), tenant, "platform.audit"),
     };
     let page = Page::asked(first, after.as_deref(), &cursors)?;
-    let mut tx = begin(ctx).await?;
-    let rows = audit::list(&mut tx, chain, before(page), page.limit()).await?;
-    tx.commit().await?;
+    let list = async |tx: &mut _| audit::list(tx, chain, before(page), page.limit()).await;
+    let rows = read(ctx, list).await?;
     Ok(connection(page, rows, &cursors, |entry| place_of(entry.sequence), AuditEntry::from))
 }

@@ -83,6 +83,15 @@ async fn begin(ctx: &Context<'_>) -> Result<PlatformTx, Problem> {
     Ok(door.db.operate(scope).await?)
 }
 
+/// Reads on the asking operator's behalf.
+async fn read<T>(
+    ctx: &Context<'_>,
+    look: impl AsyncFnOnce(&mut PlatformTx) -> Result<T, Error>,
+) -> Result<T, Problem> {
+    let (door, scope) = asked(ctx)?;
+    Reader { db: door.db.clone(), scope: *scope }.read(look).await
+}
+
 /// The cursors of one of the platform's own lists.
 fn cursors<'a>(ctx: &Context<'a>, list: &'static str) -> Result<Cursors<'a>, Problem> {
     let (door, _) = asked(ctx)?;

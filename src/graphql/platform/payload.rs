@@ -36,7 +36,7 @@ pub(super) async fn changed(
     if let Some(tenant) = &changed
         && let Err(error) = mirror::at_once(&asked(ctx)?.0.db, tenant).await
     {
-        tracing::warn!(tenant = %tenant.id, cluster = %tenant.cluster, %error, "a cluster is told later of a change");
+        tracing::warn!(tenant = %tenant.id, cluster = %tenant.cluster, fault = error.chain(), "a cluster is told later of a change");
     }
     Ok((changed.map(Tenant), errors))
 }

@@ -8,7 +8,7 @@ use super::log::{self, AuditEntry};
 use super::operators::Operator;
 use super::tenant::{Tenant, TenantState};
 use super::terms::Plan;
-use super::{begin, cursors, parsed};
+use super::{begin, cursors, parsed, read};
 use crate::audit::Chain;
 use crate::db::page::Page;
 use crate::db::tx::PlatformTx;
@@ -36,10 +36,7 @@ pub(super) struct TenantFilter {
 impl Query {
     /// The operator whose key you use.
     async fn viewer(&self, ctx: &Context<'_>) -> Result<Operator, Problem> {
-        let mut tx = begin(ctx).await?;
-        let operator = operators::own(&mut tx).await?;
-        tx.commit().await?;
-        Ok(operator.into())
+        Ok(read(ctx, operators::own).await?.into())
     }
 
     /// All tenants, newest first.
@@ -53,10 +50,9 @@ impl Query {
     ) -> Result<Listed<Tenant>, Problem> {
         let cursors = cursors(ctx, "platform.tenants")?;
         let page = Page::asked(first, after.as_deref(), &cursors)?;
-        let mut tx = begin(ctx).await?;
         let TenantFilter { state, search } = filter.unwrap_or_default();
-        let rows = life::list(&mut tx, page, state.map(Into::into), search.as_deref()).await?;
-        tx.commit().await?;
+        let list = async |tx: &mut _| life::list(tx, page, state.map(Into::into), search.as_deref()).await;
+        let rows = read(ctx, list).await?;
         Ok(connection(page, rows, &cursors, |tenant| tenant.id.uuid(), Tenant))
     }
 
@@ -75,9 +71,7 @@ impl Query {
 
     /// The plans that tenants may follow, by key.
     async fn plans(&self, ctx: &Context<'_>) -> Result<Vec<Plan>, Problem> {
-        let mut tx = begin(ctx).await?;
-        let plans = life::plans(&mut tx).await?;
-        tx.commit().await?;
+        let plans = read(ctx, life::plans).await?;
         Ok(plans.into_iter().map(Plan::from).collect())
     }
 
@@ -89,9 +83,7 @@ impl Query {
 
     /// The platform's own team, by name.
     async fn operators(&self, ctx: &Context<'_>) -> Result<Vec<Operator>, Problem> {
-        let mut tx = begin(ctx).await?;
-        let operators = operators::list(&mut tx).await?;
-        tx.commit().await?;
+        let operators = read(ctx, operators::list).await?;
         Ok(operators.into_iter().map(Operator::from).collect())
     }
 

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::db::page::Page;
 use crate::db::tx::{PlatformTx, Sql, TenantTx};
-use crate::db::{Row, Type};
+use crate::db::{Row, Type, like_literal};
 use crate::error::Fault;
 
 /// The columns that [`tenant`] reads, of `platform.tenants t`.
@@ -105,7 +105,7 @@ pub(super) async fn page(
     state: Option<&str>,
     search: Option<&str>,
 ) -> Result<Vec<TenantRow>, Fault> {
-    let search = search.map(|text| text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_"));
+    let search = search.map(like_literal);
     let rows = tx.rows(&PAGE, &[&page.before(), &state, &search, &page.limit()]).await?;
     Ok(rows.iter().map(tenant).collect())
 }

@@ -6,6 +6,7 @@ use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{
     BaseType, FieldDefinition, InputValueDefinition, Type, TypeKind, TypeSystemDefinition,
 };
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -27,8 +28,13 @@ pub(super) struct Operation {
 pub(super) trait Words {
     /// An id for an argument or input field of this name on this root field.
     fn id(&self, field: &str, argument: &str) -> String;
+    /// The root lists with the `pageInfo` of each.
+    fn cursors(&self) -> &Value;
     /// A cursor for the list of this name.
-    fn cursor(&self, list: &str) -> String;
+    fn cursor(&self, list: &str) -> String {
+        let cursor = &self.cursors()[list]["pageInfo"]["endCursor"];
+        cursor.as_str().unwrap_or_else(|| panic!("teach the walker where {list} has its cursors")).to_owned()
+    }
     /// A text for an argument or input field of this name.
     fn text(&self, argument: &str) -> String;
     /// A whole number for an argument or input field of this name.
@@ -199,5 +205,5 @@ fn named(of: &Type) -> &str {
 }
 
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    Value::from(text).to_string()
 }
