@@ -1,5 +1,4 @@
--- The roles below the owner, for the first time or again: run by `neurosphere migrate` whenever this file or the login
--- role's password has changed. {app_password} is filled by the runner.
+-- The roles below the owner, for the first time or again: run by `neurosphere migrate` whenever this file has changed.
 --
 --   neurosphere_app       what the server logs in as: owns nothing, inherits nothing, may only become one of the others
 --   neurosphere_app_<n>   the same for the tenants beyond the first thousand (policies/login_role.sql)

@@ -44,7 +44,8 @@ class Database:
         return psycopg.connect(self.url)
 
     def drop(self):
-        self.on_server(f"drop database {self.name} with (force)", *(f"drop role {role}" for role in self.schemas))
+        # Not `with (force)`: that refuses where a worker of the server's own is at work, which a plain drop ends.
+        self.on_server(f"drop database {self.name}", *(f"drop role {role}" for role in self.schemas))
 
     def on_server(self, *statements):
         with psycopg.connect(self.server, autocommit=True) as connection:
