@@ -1,6 +1,7 @@
 //! Rows that are where they do not belong. What a validated constraint excludes is not looked for. Must never change a
 //! row.
 
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -75,7 +76,10 @@ pub(super) async fn of_platform(owner: &Owner, spot: &Spot) -> Result<Vec<Findin
 pub(super) async fn foreign(owner: &Owner, tenant: TenantId, table: &str) -> Result<i64, Fault> {
     let (schema, id) = (schema_of(tenant), tenant.uuid());
     let count = format!("select count(*) from {schema}.{table} where tenant_id is distinct from '{id}'");
-    count_as(owner, tenant, &count, &[]).await
+    let counter = Counter::begin(owner, &[tenant]).await?;
+    let foreign = counter.count(tenant, &count, &[]).await;
+    counter.end().await?;
+    foreign
 }
 
 /// Rows of the control plane that name a call: whose, of which table, how many of a call that their tenant does not have.
@@ -88,9 +92,12 @@ pub(super) struct Strangers {
 /// Looks for work and tokens of these tenants that would act on another's call.
 pub(super) async fn strangers(owner: &Owner, tenants: &[TenantId]) -> Result<Vec<Strangers>, Fault> {
     let ids: Vec<_> = tenants.iter().map(|tenant| tenant.uuid()).collect();
+    let naming = owner.as_platform(NAMING_CALLS, &[&ids]).await?;
+    let whose = |row: &Row| TenantId::from(row.get::<_, Uuid>(0));
+    let counter = Counter::begin(owner, &naming.iter().map(whose).collect::<Vec<_>>()).await?;
     let mut found = Vec::new();
-    for row in owner.as_platform(NAMING_CALLS, &[&ids]).await? {
-        let (tenant, keys): (TenantId, Vec<String>) = (row.get::<_, Uuid>(0).into(), row.get(2));
+    for row in &naming {
+        let (tenant, keys): (_, Vec<String>) = (whose(row), row.get(2));
         let mut calls: Vec<Uuid> = row.get(3);
         // What is no call's name is nobody's call.
         calls.extend(keys.iter().map(|key| key.parse().map_or(Uuid::nil(), CallId::uuid)));
@@ -99,26 +106,52 @@ pub(super) async fn strangers(owner: &Owner, tenants: &[TenantId]) -> Result<Vec
               where not exists (select from {}.calls c where c.id = named.id)",
             schema_of(tenant)
         );
-        let count = count_as(owner, tenant, &count, &[&calls]).await;
+        let count = counter.count(tenant, &count, &[&calls]).await;
         found.push(Strangers { tenant, table: row.get(1), count });
     }
+    counter.end().await?;
     Ok(found)
 }
 
-/// Counts what the tenant itself sees: the owner becomes it for a transaction of which nothing stays.
-async fn count_as(
-    owner: &Owner,
-    tenant: TenantId,
-    count: &str,
-    params: &[&(dyn ToSql + Sync)],
-) -> Result<i64, Fault> {
-    let schema = schema_of(tenant);
-    let begin = format!(
-        "begin; set local statement_timeout = '{COUNT_MAX}'; grant {schema} to current_user with inherit false, set true;
-         set local role {schema}"
-    );
-    owner.whole(&begin).await.or_failed("become a tenant to count rows")?;
-    let counted = owner.client.query_one(count, params).await;
-    owner.client.batch_execute("rollback").await.or_failed("end counting rows")?;
-    Ok(counted.or_failed("count rows as a tenant")?.get(0))
+/// Counts what tenants themselves see: the owner becomes each of them for a moment, in a transaction of which nothing stays.
+/// It may become all of them from the beginning: each grant makes the next change of role read every membership again,
+/// which grows with the tenants that there are.
+struct Counter<'o>(&'o Owner);
+
+impl<'o> Counter<'o> {
+    async fn begin(owner: &'o Owner, tenants: &[TenantId]) -> Result<Self, Fault> {
+        let roles: Vec<_> = tenants.iter().map(|tenant| format!("'{}'", schema_of(*tenant))).collect();
+        let begin = format!(
+            "begin; set local statement_timeout = '{COUNT_MAX}';
+             do $$ declare one name; begin
+                 for one in select rolname from pg_roles where rolname = any(array[{}]::name[]) loop
+                     execute format('grant %I to current_user with inherit false, set true', one);
+                 end loop;
+             end $$",
+            roles.join(", ")
+        );
+        owner.whole(&begin).await.or_failed("begin to count rows as tenants")?;
+        Ok(Self(owner))
+    }
+
+    async fn count(
+        &self,
+        tenant: TenantId,
+        count: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<i64, Fault> {
+        let client = &self.0.client;
+        let become_it = format!("savepoint one; set local role {}", schema_of(tenant));
+        let answer = async {
+            client.batch_execute(&become_it).await.or_failed("become a tenant to count rows")?;
+            client.query_one(count, params).await.or_failed("count rows as a tenant")
+        }
+        .await;
+        client.batch_execute("rollback to one").await.or_failed("end counting a tenant's rows")?;
+        Ok(answer?.get(0))
+    }
+
+    async fn end(self) -> Result<(), Fault> {
+        self.0.client.batch_execute("rollback").await.or_failed("end counting rows")
+    }
 }
