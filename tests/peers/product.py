@@ -20,17 +20,18 @@ CALLER = "+19495550199"
 
 
 class Product:
-    """One server; `url` is its root."""
+    """One server; `url` is its root. What a test sets is set in its environment."""
 
-    def __init__(self, openai_url, twilio_url="http://127.0.0.1:9"):
+    def __init__(self, openai_url, twilio_url="http://127.0.0.1:9", **settings):
         assert "DATABASE_URL" in os.environ, "run scripts/test peers: it sets up the database"
-        address = f"127.0.0.1:{free_port()}"
+        self.port = free_port()
+        address = f"127.0.0.1:{self.port}"
         self.url = f"http://{address}"
         self.environment = os.environ | {
             "LISTEN_ADDR": address, "PUBLIC_URL": self.url, "BASE_DOMAIN": "localhost", "ENVIRONMENT": "development",
             "TWILIO_ACCOUNT_SID": ACCOUNT_SID, "TWILIO_AUTH_TOKEN": AUTH_TOKEN, "TWILIO_API_URL": twilio_url,
             "OPENAI_API_KEY": OPENAI_KEY, "OPENAI_BASE_URL": openai_url, "LOG": os.environ.get("LOG", "warn"),
-        }
+        } | settings
         self.run("migrate")
         self.process = Process(TARGET / "neurosphere", "serve", env=self.environment)
 
@@ -50,6 +51,11 @@ class Product:
         told = self.run("tenant", "create", "--name", "Peers Insurance", "--agent", "Barbara", "--number", number, slug)
         return Tenant(self, slug, number, re.search(r"API key\s+(\S+)", told).group(1))
 
+    def operator(self):
+        """Somebody of the platform's own team."""
+        told = self.run("operator", "create", f"Peer {secrets.token_hex(6)}")
+        return Client(self, f"platform.localhost:{self.port}", re.search(r"key\s+(\S+)", told).group(1))
+
     def post(self, path, form, signature):
         """A webhook with this signature; status and body."""
         body = urllib.parse.urlencode(form).encode()
@@ -66,11 +72,28 @@ class Product:
                 return refused.code, refused.read().decode()
 
 
-class Tenant:
+class Client:
+    """Whoever has a key for the GraphQL API of a host."""
+
+    def __init__(self, product, host, key):
+        self.product, self.host, self.key = product, host, key
+
+    def query(self, text, **variables):
+        body = json.dumps({"query": text, "variables": variables}).encode()
+        headers = {"host": self.host, "authorization": f"Bearer {self.key}", "content-type": "application/json"}
+        request = urllib.request.Request(self.product.url + "/graphql", body, headers)
+        with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as answer:
+            told = json.load(answer)
+        assert "errors" not in told, told
+        return told["data"]
+
+
+class Tenant(Client):
     """One business: its number, and what its staff see."""
 
     def __init__(self, product, slug, number, key):
-        self.product, self.slug, self.number, self.key = product, slug, number, key
+        super().__init__(product, f"{slug}.localhost:{product.port}", key)
+        self.number = number
 
     def webhook(self, call_sid, **fields):
         """What Twilio would post for a call to this number, and the signature that its library gives."""
@@ -79,16 +102,6 @@ class Tenant:
             "Called": self.number, "Caller": CALLER, "Direction": "inbound", "From": CALLER, "To": self.number,
         } | fields
         return form, signature_of(self.product.url + "/twilio/voice", form)
-
-    def query(self, text, **variables):
-        body = json.dumps({"query": text, "variables": variables}).encode()
-        host = f"{self.slug}.localhost:{urllib.parse.urlsplit(self.product.url).port}"
-        headers = {"host": host, "authorization": f"Bearer {self.key}", "content-type": "application/json"}
-        request = urllib.request.Request(self.product.url + "/graphql", body, headers)
-        with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as answer:
-            told = json.load(answer)
-        assert "errors" not in told, told
-        return told["data"]
 
     def last_call(self, concluded=False):
         """The newest call once it has ended (and has its summary)."""
