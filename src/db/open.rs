@@ -74,6 +74,7 @@ impl<'s> Open<'s> {
         sql: &Sql,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, Fault> {
+        count();
         let rows = match self.take_use(sql) {
             None => {
                 let rows = self.at_once(preamble, None, sql, params).await;
@@ -138,6 +139,7 @@ impl<'s> Open<'s> {
     }
 
     pub(super) async fn rows(&mut self, sql: &Sql, params: &[Param<'_>]) -> Result<Vec<Row>, Fault> {
+        count();
         let known = self.known(sql);
         let text = self.filled(sql);
         let answer = query(self.connection.client(), known.as_ref(), &text, sql, params).await;
@@ -145,6 +147,7 @@ impl<'s> Open<'s> {
     }
 
     pub(super) async fn run(&mut self, sql: &Sql, params: &[Param<'_>]) -> Result<u64, Fault> {
+        count();
         let text = self.filled(sql);
         let answer = match self.known(sql) {
             Some(statement) => self.connection.client().execute(&statement, params).await,
@@ -251,6 +254,11 @@ impl Drop for Open<'_> {
             drop(self.connection.client().batch_execute("ROLLBACK").now_or_never());
         }
     }
+}
+
+/// Counts a statement of a store; what opens and ends transactions, and what prepares, is not counted.
+fn count() {
+    metrics::counter!("neurosphere_statements_total").increment(1);
 }
 
 /// Whether a prepared statement no longer fits: its table changed, or a pooler changed the server connection.

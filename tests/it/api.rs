@@ -5,8 +5,10 @@ use crate::world::{TestTenant, World};
 use futures_util::{SinkExt as _, StreamExt as _};
 use neurosphere::access::Role;
 use neurosphere::app::{Only, Running};
+use neurosphere::callers;
 use neurosphere::calls::{self, Arrival, Arrived, Speaker, Turn};
 use neurosphere::ids::{CallId, PhoneNumber};
+use neurosphere::memory::{self, Kind, NewMemory, Source};
 use neurosphere::secret::Secret;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
@@ -219,4 +221,22 @@ pub(crate) async fn hang_up(world: &World, tenant: &TestTenant, call: CallId) {
     let mut tx = session.begin().await.unwrap();
     calls::end(&mut tx, call, "caller_hung_up").await.unwrap();
     tx.commit().await.unwrap();
+}
+
+/// A call in which the caller said nothing, so that rules conclude it, with something that is known of the caller then.
+pub(crate) async fn concluded_call(world: &World, tenant: &TestTenant, number: &str) {
+    let call = call_from(world, tenant, number).await;
+    say(world, tenant, call, 1..=1).await;
+    hang_up(world, tenant, call).await;
+    let mut session = world.app.db.tenant(&tenant.scope(Role::Owner)).await.unwrap();
+    let mut tx = session.begin().await.unwrap();
+    let caller = calls::get(&mut tx, call).await.unwrap().caller.unwrap();
+    let text = format!("Called, and it was {call}.");
+    let new =
+        NewMemory { caller, call: Some(call), kind: Kind::Fact, text, importance: 3, source: Source::Agent };
+    memory::remember(&mut tx, new).await.unwrap();
+    callers::patch_profile(&mut tx, caller, &json!({"client_since": 2020}), None).await.unwrap();
+    tx.commit().await.unwrap();
+    drop(session);
+    world.app.runner().run_due().await.unwrap();
 }

@@ -17,6 +17,7 @@ mod jobs;
 mod limits;
 mod memory;
 mod mutants;
+mod operations;
 mod platform;
 mod pooler;
 mod standin;
