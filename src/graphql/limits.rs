@@ -1,12 +1,12 @@
 //! What is refused before anything is executed: documents that are too long, too deep, too wide, or that unfold into
 //! too much. Pure. Must never know the schema.
 //!
-//! Depth, complexity and directives are limited by the engine as well, but only after its own passes over the document,
-//! which cost exponential time when fragments spread fragments twice, and a stack when braces are nested deeply.
+//! The engine measures depth and cost ([`super::cost`]) and counts directives, but only after its own passes over the
+//! document, which take exponential time when fragments spread fragments twice, and a stack when braces are nested deeply.
 
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Bytes of a document at most.
 pub const DOCUMENT_BYTES_MAX: usize = 32 * 1024;
@@ -20,6 +20,8 @@ pub const DIRECTIVES_MAX: usize = 5;
 pub const FIELDS_MAX: usize = 1_000;
 /// Fields at most that are given another name.
 pub const ALIASES_MAX: usize = 30;
+/// Fields at most that stand a second time, by the same name, in the braces where they stand already.
+pub const DUPLICATES_MAX: usize = 20;
 /// Brackets within brackets at most.
 pub const NESTING_MAX: usize = 40;
 
@@ -55,6 +57,9 @@ pub enum Refused {
     /// Too many aliases.
     #[error("the document has more than {ALIASES_MAX} aliases")]
     Aliases,
+    /// Too much said twice.
+    #[error("the document repeats more than {DUPLICATES_MAX} fields")]
+    Duplicates,
     /// Asks for the schema where that is off.
     #[error("introspection is switched off; the schema is published with the documentation")]
     Introspection,
@@ -64,7 +69,7 @@ impl Refused {
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Long | Self::Nested | Self::Wide | Self::Aliases => "TOO_COMPLEX",
+            Self::Long | Self::Nested | Self::Wide | Self::Aliases | Self::Duplicates => "TOO_COMPLEX",
             Self::Syntax { .. } => "SYNTAX",
             Self::Introspection => "INTROSPECTION_OFF",
         }
@@ -89,13 +94,16 @@ pub fn parse(text: &str, introspection: Introspection) -> Result<ExecutableDocum
         total = total.plus(count.of(&operation.node.selection_set.node));
     }
     for fragment in document.fragments.values() {
-        total.aliases += own_aliases(&fragment.node.selection_set.node);
+        total = total.plus(written(&fragment.node.selection_set.node));
     }
     if FIELDS_MAX < total.fields {
         return Err(Refused::Wide);
     }
     if ALIASES_MAX < total.aliases {
         return Err(Refused::Aliases);
+    }
+    if DUPLICATES_MAX < total.duplicates {
+        return Err(Refused::Duplicates);
     }
     if introspection == Introspection::Refused && total.introspects {
         return Err(Refused::Introspection);
@@ -155,6 +163,7 @@ fn string_length(text: &str) -> usize {
 struct Weight {
     fields: usize,
     aliases: usize,
+    duplicates: usize,
     introspects: bool,
 }
 
@@ -163,6 +172,7 @@ impl Weight {
         Self {
             fields: self.fields.saturating_add(other.fields),
             aliases: self.aliases.saturating_add(other.aliases),
+            duplicates: self.duplicates.saturating_add(other.duplicates),
             introspects: self.introspects || other.introspects,
         }
     }
@@ -177,7 +187,7 @@ struct Count<'d> {
 
 impl<'d> Count<'d> {
     fn of(&mut self, set: &'d SelectionSet) -> Weight {
-        let mut total = Weight::default();
+        let mut total = Weight { duplicates: duplicates(set), ..Weight::default() };
         for selection in &set.items {
             total = total.plus(match &selection.node {
                 Selection::Field(field) => {
@@ -185,6 +195,7 @@ impl<'d> Count<'d> {
                     let own = Weight {
                         fields: 1,
                         aliases: usize::from(field.node.alias.is_some()),
+                        duplicates: 0,
                         introspects: matches!(name, "__schema" | "__type"),
                     };
                     own.plus(self.of(&field.node.selection_set.node))
@@ -211,20 +222,32 @@ impl<'d> Count<'d> {
         self.under_way.push(name);
         let weight = self.of(&fragment.node.selection_set.node);
         self.under_way.pop();
-        let weight = Weight { aliases: 0, ..weight };
+        let weight = Weight { aliases: 0, duplicates: 0, ..weight };
         self.known.insert(name, weight);
         weight
     }
 }
 
-/// The aliases that stand in a selection itself.
-fn own_aliases(set: &SelectionSet) -> usize {
+/// The aliases and duplicates that are written in a selection, however often it is spread.
+fn written(set: &SelectionSet) -> Weight {
     let of = |selection: &Selection| match selection {
         Selection::Field(field) => {
-            usize::from(field.node.alias.is_some()) + own_aliases(&field.node.selection_set.node)
+            let aliases = usize::from(field.node.alias.is_some());
+            Weight { aliases, ..Weight::default() }.plus(written(&field.node.selection_set.node))
         }
-        Selection::InlineFragment(inline) => own_aliases(&inline.node.selection_set.node),
-        Selection::FragmentSpread(_) => 0,
+        Selection::InlineFragment(inline) => written(&inline.node.selection_set.node),
+        Selection::FragmentSpread(_) => Weight::default(),
     };
-    set.items.iter().map(|selection| of(&selection.node)).sum()
+    let own = Weight { duplicates: duplicates(set), ..Weight::default() };
+    set.items.iter().fold(own, |total, selection| total.plus(of(&selection.node)))
+}
+
+/// How many fields of a selection answer under a name that an earlier one has.
+fn duplicates(set: &SelectionSet) -> usize {
+    let named = set.items.iter().filter_map(|selection| match &selection.node {
+        Selection::Field(field) => Some(field.node.response_key().node.as_str()),
+        Selection::InlineFragment(_) | Selection::FragmentSpread(_) => None,
+    });
+    let mut seen = HashSet::new();
+    named.filter(|name| !seen.insert(*name)).count()
 }

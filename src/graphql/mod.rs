@@ -8,6 +8,7 @@
 mod agent;
 mod call;
 mod caller;
+mod cost;
 pub mod limits;
 mod loaders;
 mod memory;
@@ -31,6 +32,7 @@ use crate::db::tx::TenantSession;
 use crate::error::Fault;
 use call::{Call, CallEvent, Turn};
 use caller::Caller;
+use cost::Cost;
 use loaders::{Loaders, Reader};
 use memory::Memory;
 use mutation::Mutation;
@@ -65,8 +67,7 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
 /// What both schemas have in common: how much a request may ask for, and the words for what is not ours.
 fn limited<Q, M, S>(builder: SchemaBuilder<Q, M, S>) -> SchemaBuilder<Q, M, S> {
     builder
-        .limit_depth(limits::DEPTH_MAX)
-        .limit_complexity(limits::COMPLEXITY_MAX)
+        .extension(Cost)
         .limit_directives(limits::DIRECTIVES_MAX)
         .disable_suggestions()
         .override_output_type_description::<DateTime<Utc>>(

@@ -1,7 +1,7 @@
 //! Documents that are refused before anything is executed.
 
 use neurosphere::graphql::limits::{
-    self, ALIASES_MAX, FIELDS_MAX, Introspection, NESTING_MAX, Refused, only_queries, parse,
+    self, ALIASES_MAX, DUPLICATES_MAX, FIELDS_MAX, Introspection, NESTING_MAX, Refused, only_queries, parse,
 };
 
 fn check(document: &str, expected: Option<&Refused>) {
@@ -32,6 +32,27 @@ fn what_is_too_much_is_refused_unread() {
     let aliases = (0..=ALIASES_MAX).map(|n| format!("a{n}: a ")).collect::<Vec<_>>().concat();
     check(&format!("{{ {aliases} }}"), Some(&Refused::Aliases));
     check(&format!("fragment F on Q {{ {aliases} }} {{ ...F }}"), Some(&Refused::Aliases));
+}
+
+#[test]
+fn what_is_said_again_is_counted_where_it_is_written() {
+    let said = |times: usize| "a ".repeat(times);
+    check(&format!("{{ {} }}", said(DUPLICATES_MAX + 1)), None);
+    let again = said(DUPLICATES_MAX + 2);
+    for document in [
+        format!("{{ {again} }}"),
+        format!("{{ b {{ {again} }} }}"),
+        format!("{{ ... on Q {{ {again} }} }}"),
+        format!("fragment F on Q {{ {again} }} {{ ...F }}"),
+        format!("{{ {} }}", "a b: a ".repeat(DUPLICATES_MAX / 2 + 2)),
+        format!("query A {{ {0} }} query B {{ {0} }}", said(DUPLICATES_MAX / 2 + 2)),
+    ] {
+        check(&document, Some(&Refused::Duplicates));
+    }
+    // Each of many screens' parts may ask for the same field.
+    let parts = (0..30).map(|n| format!("fragment F{n} on Q {{ a }} ")).collect::<Vec<_>>().concat();
+    let spread = (0..30).map(|n| format!("...F{n} ")).collect::<Vec<_>>().concat();
+    check(&format!("{parts} {{ {spread} }}"), None);
 }
 
 #[test]

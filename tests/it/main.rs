@@ -11,6 +11,7 @@ mod demo;
 mod fleet;
 mod graphql;
 mod graphql_http;
+mod graphql_scanners;
 mod graphql_socket;
 mod guards;
 mod jobs;

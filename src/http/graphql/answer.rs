@@ -215,6 +215,9 @@ pub(super) fn body(response: GraphQlResponse) -> serde_json::Value {
     if executed {
         body.insert("data".to_owned(), json!(response.data));
     }
+    if !response.extensions.is_empty() {
+        body.insert("extensions".to_owned(), json!(response.extensions));
+    }
     serde_json::Value::Object(body)
 }
 
