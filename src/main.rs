@@ -40,6 +40,9 @@ enum Command {
         /// The platform's own, for operators, instead of the tenants'
         #[arg(long)]
         platform: bool,
+        /// As a document for people, as it stands in docs/api/
+        #[arg(long)]
+        markdown: bool,
     },
     /// Check everything that the service needs, and say what to do where it is missing
     Doctor,
@@ -69,8 +72,14 @@ async fn run(command: Command) -> Result<ExitCode, String> {
         Command::Operator(operator) => operator.run().await,
         Command::Audit(audit) => audit.run().await,
         Command::Template(template) => template.run().await,
-        Command::Schema { platform } => {
-            print!("{}", if platform { graphql::platform::sdl() } else { graphql::sdl() });
+        Command::Schema { platform, markdown } => {
+            let (sdl, title) = if platform {
+                (graphql::platform::sdl(), graphql::platform::TITLE)
+            } else {
+                (graphql::sdl(), graphql::TITLE)
+            };
+            let written = if markdown { graphql::reference::markdown(title, &sdl) } else { Ok(sdl) };
+            print!("{}", written.map_err(|error| error.to_string())?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor => commands::doctor::run().await,

@@ -17,6 +17,7 @@ mod page;
 pub mod platform;
 pub mod problem;
 mod query;
+pub mod reference;
 mod subscription;
 mod tenant;
 
@@ -40,6 +41,9 @@ use page::Listed;
 use problem::Problem;
 use query::Query;
 use subscription::Subscription;
+
+/// What the schema is called among people.
+pub const TITLE: &str = "The API of a business";
 
 /// The schema, ready to execute.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;

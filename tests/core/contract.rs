@@ -1,6 +1,7 @@
-//! The published GraphQL schemas: what stands in `graphql/` is what the code serves, and everything in it is described.
+//! The published GraphQL schemas: what stands in `graphql/` and `docs/api/` is what the code serves, and everything in it
+//! is described.
 
-use neurosphere::graphql;
+use neurosphere::graphql::{self, reference};
 
 /// A schema, where it is published, and how it is printed.
 struct Published {
@@ -8,6 +9,9 @@ struct Published {
     text: &'static str,
     file: &'static str,
     command: &'static str,
+    title: &'static str,
+    document: &'static str,
+    document_file: &'static str,
 }
 
 fn published() -> [Published; 2] {
@@ -17,21 +21,81 @@ fn published() -> [Published; 2] {
             text: include_str!("../../graphql/schema.graphql"),
             file: "graphql/schema.graphql",
             command: "neurosphere schema",
+            title: graphql::TITLE,
+            document: include_str!("../../docs/api/tenant.md"),
+            document_file: "docs/api/tenant.md",
         },
         Published {
             sdl: graphql::platform::sdl(),
             text: include_str!("../../graphql/platform.graphql"),
             file: "graphql/platform.graphql",
             command: "neurosphere schema --platform",
+            title: graphql::platform::TITLE,
+            document: include_str!("../../docs/api/platform.md"),
+            document_file: "docs/api/platform.md",
         },
     ]
 }
 
 #[test]
 fn the_published_schemas_are_what_is_served() {
-    for Published { sdl, text, file, command } in published() {
+    for Published { sdl, text, file, command, .. } in published() {
         assert!(text == sdl, "{file} is stale; look at the change and run `{command} > {file}`");
     }
+}
+
+#[test]
+fn the_reference_is_of_what_is_served() {
+    for Published { sdl, command, title, document, document_file, .. } in published() {
+        let written = reference::markdown(title, &sdl).unwrap();
+        assert!(
+            document == written,
+            "{document_file} is stale: run `{command} --markdown > {document_file}`"
+        );
+    }
+}
+
+#[test]
+fn every_link_of_the_reference_leads_somewhere_and_every_type_is_in_it() {
+    for Published { sdl, title, document_file, .. } in published() {
+        let written = reference::markdown(title, &sdl).unwrap();
+        let places: Vec<_> = written
+            .lines()
+            .filter_map(|line| line.strip_prefix("### "))
+            .map(|heading| heading.to_lowercase().replace(' ', "-"))
+            .collect();
+        let links: Vec<_> =
+            written.split("](#").skip(1).map(|rest| rest.split(')').next().unwrap().to_owned()).collect();
+        let lost: Vec<_> = links.iter().filter(|link| !places.contains(link)).collect();
+        assert!(50 < links.len() && lost.is_empty(), "{document_file}: {lost:?}");
+        let kinds = ["type ", "input ", "enum ", "scalar "];
+        let declared = sdl.lines().filter(|line| kinds.iter().any(|kind| line.starts_with(kind)));
+        let roots =
+            written.lines().filter(|line| ["## Queries", "## Mutations", "## Subscriptions"].contains(line));
+        let types = places.iter().filter(|place| place.starts_with("type-")).count();
+        assert_eq!(types + roots.count(), declared.count(), "{document_file}");
+    }
+}
+
+#[test]
+fn the_reference_tells_defaults_deprecations_and_bars() {
+    let sdl = "schema { query: Query }
+        \"All.\" type Query { \"One | two.\" old(\"How many.\" first: Int! = 3): [Thing!]! @deprecated(reason: \"Use `new`; stays until 2027-01-31.\") }
+        \"A thing.\" type Thing { \"Its | name.\" name(loud: Boolean): String @deprecated(reason: \"Ask `old`.\") }";
+    let written = reference::markdown("Title", sdl).unwrap();
+    for line in [
+        "# Title",
+        "## Queries",
+        "### query old",
+        "One | two. **Deprecated**: Use `new`; stays until 2027-01-31.",
+        "Gives [`[Thing!]!`](#type-thing).",
+        "| `first` | `Int!` = `3` | How many. |",
+        "### type Thing",
+        "| `name(loud:)` | `String` | Its \\| name. **Deprecated**: Ask `old`. |",
+    ] {
+        assert!(written.lines().any(|found| found == line), "{line}\n{written}");
+    }
+    assert!(reference::markdown("Title", "type {").is_err());
 }
 
 /// What a line of the schema declares, if anything: a type, a field, an argument, or a value of an enum.

@@ -34,6 +34,9 @@ use log::AuditEntry;
 use query::Query;
 use tenant::Tenant;
 
+/// What the schema is called among people.
+pub const TITLE: &str = "The API of the platform";
+
 /// The schema, ready to execute.
 pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
 
