@@ -12,17 +12,25 @@ use super::failure::OrFailed as _;
 use super::tls;
 use crate::config;
 use crate::error::Fault;
+use crate::words::words;
+
+words! {
+    /// What notifications are about.
+    Channel {
+        /// Work was enqueued: the kind of job.
+        Jobs = "jobs",
+        /// Something was written of a call: the tenant and the call.
+        Calls = "calls",
+        /// A key may open nothing any more: the tenant.
+        Keys = "keys",
+    }
+}
 
 /// What a listener hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
-    /// `pg_notify(channel, payload)` was committed somewhere.
-    Notice {
-        /// The channel.
-        channel: String,
-        /// Ids, in the form the channel's users agreed on.
-        payload: String,
-    },
+    /// `pg_notify` was committed somewhere, with this payload: ids, in the form the channel's users agreed on.
+    Notice(String),
     /// Notices may have been missed: look again at everything.
     Gap,
 }
@@ -30,23 +38,34 @@ pub enum Heard {
 /// Hands notifications out within the process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Hub {
-    heard: broadcast::Sender<Heard>,
+    jobs: broadcast::Sender<Heard>,
+    calls: broadcast::Sender<Heard>,
+    keys: broadcast::Sender<Heard>,
 }
 
 impl Default for Hub {
     fn default() -> Self {
-        Self { heard: broadcast::channel(Self::BACKLOG_MAX).0 }
+        let channel = || broadcast::channel(Self::BACKLOG_MAX).0;
+        Self { jobs: channel(), calls: channel(), keys: channel() }
     }
 }
 
 impl Hub {
     const BACKLOG_MAX: usize = 1_024;
     const RETRY: Duration = Duration::from_millis(500);
-    const CHANNELS: &'static str = "LISTEN jobs; LISTEN calls";
+    const LISTEN: &'static str = "LISTEN jobs; LISTEN calls; LISTEN keys";
 
     /// Everything from now on; one who falls behind is told so by `Lagged`, which means the same as [`Heard::Gap`].
-    pub fn subscribe(&self) -> broadcast::Receiver<Heard> {
-        self.heard.subscribe()
+    pub fn subscribe(&self, channel: Channel) -> broadcast::Receiver<Heard> {
+        self.sender(channel).subscribe()
+    }
+
+    const fn sender(&self, channel: Channel) -> &broadcast::Sender<Heard> {
+        match channel {
+            Channel::Jobs => &self.jobs,
+            Channel::Calls => &self.calls,
+            Channel::Keys => &self.keys,
+        }
     }
 
     /// Listens to a cluster until stopped, reconnecting whenever the connection breaks.
@@ -72,17 +91,18 @@ impl Hub {
         let (client, mut connection) = connected.or_failed("connect to listen for notifications")?;
         let messages = stream::poll_fn(move |context| connection.poll_message(context));
         let hear = messages.for_each(|message| {
-            if let Ok(AsyncMessage::Notification(notice)) = message {
-                self.tell(Heard::Notice {
-                    channel: notice.channel().to_owned(),
-                    payload: notice.payload().to_owned(),
-                });
+            if let Ok(AsyncMessage::Notification(notice)) = message
+                && let Some(channel) = Channel::named(notice.channel())
+            {
+                self.tell(channel, Heard::Notice(notice.payload().to_owned()));
             }
             future::ready(())
         });
         let ask = async {
-            client.batch_execute(Self::CHANNELS).await.or_failed("listen for notifications")?;
-            self.tell(Heard::Gap);
+            client.batch_execute(Self::LISTEN).await.or_failed("listen for notifications")?;
+            for channel in Channel::ALL {
+                self.tell(*channel, Heard::Gap);
+            }
             future::pending::<Result<(), Fault>>().await
         };
         tokio::select! {
@@ -92,7 +112,7 @@ impl Hub {
     }
 
     /// Nobody may be listening in this process: then there is nobody to tell.
-    fn tell(&self, heard: Heard) {
-        drop(self.heard.send(heard));
+    fn tell(&self, channel: Channel, heard: Heard) {
+        drop(self.sender(channel).send(heard));
     }
 }

@@ -13,7 +13,7 @@ use super::problem::{Problem, id};
 use crate::access::TenantScope;
 use crate::calls::{self, CallState};
 use crate::db::Db;
-use crate::db::listen::Heard;
+use crate::db::listen::{Channel, Heard};
 use crate::ids::CallId;
 
 const TURNS_AT_ONCE: u16 = 100;
@@ -38,7 +38,7 @@ impl Subscription {
         let (door, scope) = asked(ctx)?;
         let call = id(&call_id, "call")?;
         // Listening begins before the first look, so that nothing falls in between.
-        let heard = door.hub.subscribe();
+        let heard = door.hub.subscribe(Channel::Calls);
         let mut following = Following {
             db: door.db.clone(),
             scope: *scope,
@@ -123,10 +123,8 @@ impl Following {
         let notice = async {
             loop {
                 match self.heard.recv().await {
-                    Ok(Heard::Notice { channel, payload }) if channel == "calls" && payload == about_it => {
-                        return;
-                    }
-                    Ok(Heard::Notice { .. }) => {}
+                    Ok(Heard::Notice(payload)) if payload == about_it => return,
+                    Ok(Heard::Notice(_)) => {}
                     Ok(Heard::Gap) | Err(RecvError::Lagged(_) | RecvError::Closed) => return,
                 }
             }

@@ -16,7 +16,7 @@ use super::store::{self, Claimed, Found, Lane};
 use super::{Attempt, Failed, KeeperAttempt, Kind};
 use crate::access::{Actor, PlatformScope, Role, TenantScope};
 use crate::db::Db;
-use crate::db::listen::{Heard, Hub};
+use crate::db::listen::{Channel, Heard, Hub};
 use crate::error::Fault;
 use crate::tenancy::ClusterIndex;
 
@@ -122,7 +122,7 @@ impl Runner {
 
     /// Runs jobs until stopped; those under way are finished.
     pub async fn run(self, hub: Hub, stop: CancellationToken) {
-        let mut heard = hub.subscribe();
+        let mut heard = hub.subscribe(Channel::Jobs);
         let running = TaskTracker::new();
         while !stop.is_cancelled() {
             match self.claim().await {
@@ -273,12 +273,9 @@ fn back_off(attempts: i32) -> TimeDelta {
 
 /// Returns when a job may have been enqueued.
 async fn woken(heard: &mut tokio::sync::broadcast::Receiver<Heard>) {
-    loop {
-        match heard.recv().await {
-            Ok(Heard::Notice { channel, .. }) if channel != "jobs" => {}
-            Ok(Heard::Notice { .. } | Heard::Gap) | Err(RecvError::Lagged(_)) => return,
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
+    match heard.recv().await {
+        Ok(Heard::Notice(_) | Heard::Gap) | Err(RecvError::Lagged(_)) => {}
+        Err(RecvError::Closed) => std::future::pending().await,
     }
 }
 

@@ -4,7 +4,7 @@
 use neurosphere::access::{Actor, Role, TenantScope};
 use neurosphere::app::Running;
 use neurosphere::calls::{self, Speaker, Turn};
-use neurosphere::db::listen::Heard;
+use neurosphere::db::listen::{Channel, Heard};
 use neurosphere::db::page::Page;
 use neurosphere::ids::{CallId, TenantId};
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ struct Progress {
 impl<'a> Telling<'a> {
     /// Listens from now on.
     pub(super) fn begin(running: &'a Running, businesses: &'a [Business; 2]) -> Self {
-        let heard = running.app.hub.subscribe();
+        let heard = running.app.hub.subscribe(Channel::Calls);
         Self { running, businesses, heard, calls: HashMap::new(), current: None }
     }
 
@@ -47,10 +47,7 @@ impl<'a> Telling<'a> {
         let mut summed_up = 0;
         while summed_up < count {
             summed_up += match self.heard.recv().await {
-                Ok(Heard::Notice { channel, payload }) if channel == "calls" => {
-                    self.look_at(&payload).await?
-                }
-                Ok(Heard::Notice { .. }) => 0,
+                Ok(Heard::Notice(payload)) => self.look_at(&payload).await?,
                 Ok(Heard::Gap) | Err(RecvError::Lagged(_)) => self.look_at_all().await?,
                 Err(RecvError::Closed) => return Err("nobody listens to the database any more".to_owned()),
             };
