@@ -15,7 +15,8 @@ begin
         execute format('create policy platform_all on platform.%I for all to neurosphere_platform
                         using (true) with check (true)', shared);
     end loop;
-    foreach shared in array array['slugs', 'domains', 'phone_numbers', 'stream_tokens', 'jobs', 'audit', 'audit_heads'] loop
+    foreach shared in array array['slugs', 'domains', 'phone_numbers', 'api_keys', 'stream_tokens', 'jobs', 'audit',
+                                  'audit_heads'] loop
         execute format('drop policy if exists own_rows on platform.%I', shared);
         execute format('create policy own_rows on platform.%I for all to neurosphere_tenants
                         using (tenant_id = %s) with check (tenant_id = %s)', shared, own, own);
@@ -40,6 +41,11 @@ grant select on platform.tenancies to neurosphere_platform;
 grant select on platform.templates, platform.template_versions, platform.plans, platform.tenants, platform.tenancies,
     platform.slugs, platform.domains, platform.phone_numbers to neurosphere_tenants;
 grant insert on platform.stream_tokens to neurosphere_tenants;
+-- A tenant looks after its own keys. What a key may do is said when it is made, and its digest can never be read.
+grant select (id, tenant_id, name, prefix, scopes, created_at, last_used_at, expires_at, revoked_at, successor, asked_as,
+              asked_sha256),
+    insert (id, tenant_id, name, prefix, secret_sha256, scopes, created_at, expires_at, asked_as, asked_sha256),
+    update (expires_at, revoked_at, successor), delete on platform.api_keys to neurosphere_tenants;
 grant select, insert on platform.jobs, platform.audit to neurosphere_tenants;
 grant select, insert, update on platform.audit_heads to neurosphere_tenants;
 -- What triggers run needs no right to be called.

@@ -1,5 +1,5 @@
-//! Who acts and what they may do: [`Actor`], [`Role`], [`Action`], and the table of `policies/access.toml` that joins
-//! them. Must never know how a credential was checked, nor any transport.
+//! Who acts and what they may do: [`Actor`], [`Role`], [`KeyScope`], [`Action`], and the table of `policies/access.toml`
+//! that joins them. Must never know how a credential was checked, nor any transport.
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +23,11 @@ macro_rules! named {
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }
+
+            /// The one of that name.
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.name() == name)
+            }
         }
     };
 }
@@ -30,7 +35,7 @@ macro_rules! named {
 named! {
     /// A part that somebody plays towards a tenant.
     Role {
-        /// A business's own API key.
+        /// A business itself, through an API key.
         Owner = "owner",
         /// The carrier's signed webhooks.
         Carrier = "carrier",
@@ -74,6 +79,10 @@ named! {
         CallsConclude = "calls.conclude",
         /// Have work done later.
         JobsEnqueue = "jobs.enqueue",
+        /// See the tenant's API keys, and never their secrets.
+        KeysRead = "keys.read",
+        /// Make, rotate and revoke the tenant's API keys.
+        KeysWrite = "keys.write",
         /// List tenants and see their state, numbers and hosts.
         TenantsRead = "tenants.read",
         /// Make a tenant.
@@ -91,37 +100,116 @@ named! {
     }
 }
 
-#[derive(Deserialize)]
+named! {
+    /// What an API key is made for: a named set of actions.
+    KeyScope {
+        /// Read calls, turns, events and summaries.
+        CallsRead = "calls:read",
+        /// Read callers, their profiles and what is remembered of them.
+        CallersRead = "callers:read",
+        /// The same, and change it.
+        CallersWrite = "callers:write",
+        /// Read how the agent speaks.
+        AgentRead = "agent:read",
+        /// The same, and change it.
+        AgentWrite = "agent:write",
+        /// Make keys that may do no more, rotate and revoke.
+        KeysWrite = "keys:write",
+        /// All that the tenant's owner may do.
+        Everything = "everything",
+    }
+}
+
+/// A set of actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(from = "BTreeSet<Action>")]
+pub struct Rights(u64);
+
+/// Each action has a bit.
+const _: () = assert!(Action::ALL.len() <= 64);
+
+impl From<BTreeSet<Action>> for Rights {
+    fn from(actions: BTreeSet<Action>) -> Self {
+        Self(actions.into_iter().fold(0, |bits, action| bits | Self::bit(action)))
+    }
+}
+
+impl Rights {
+    const fn bit(action: Action) -> u64 {
+        1 << action as u64
+    }
+
+    /// All that a role may do.
+    pub fn of(role: Role) -> Self {
+        TABLE.roles.get(&role).copied().unwrap_or_default()
+    }
+
+    /// What these scopes hold together.
+    pub fn within(scopes: &[KeyScope]) -> Self {
+        let held = scopes.iter().filter_map(|scope| TABLE.scopes.get(scope));
+        Self(held.fold(0, |bits, rights| bits | rights.0))
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub const fn both(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether the action is among them.
+    pub const fn include(self, action: Action) -> bool {
+        self.0 & Self::bit(action) != 0
+    }
+
+    /// Whether all of the other's are among them.
+    pub const fn cover(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+#[derive(Default, Deserialize)]
 struct Table {
-    roles: BTreeMap<Role, BTreeSet<Action>>,
+    roles: BTreeMap<Role, Rights>,
+    scopes: BTreeMap<KeyScope, Rights>,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let text = include_str!("../policies/access.toml");
     // A table that does not parse grants nothing; the test below makes sure that it parses.
-    toml::from_str(text).unwrap_or(Table { roles: BTreeMap::new() })
+    toml::from_str(text).unwrap_or_default()
 });
 
 /// Whether the role may do it.
 pub fn may(role: Role, action: Action) -> bool {
-    TABLE.roles.get(&role).is_some_and(|actions| actions.contains(&action))
+    Rights::of(role).include(action)
 }
 
-/// The whole table, role by action, for people (`policies/access.expected`).
+/// The whole table for people (`policies/access.expected`): roles by action, then scopes of keys by action.
 pub fn printed_table() -> String {
-    let mut text = format!("{:<18}", "");
-    for role in Role::ALL {
-        write!(text, "{:<9}", role.name()).ok();
+    let roles: Vec<_> = Role::ALL.iter().map(|role| (role.name(), Rights::of(*role))).collect();
+    let scopes: Vec<_> = KeyScope::ALL.iter().map(|one| (one.name(), Rights::within(&[*one]))).collect();
+    format!("{}\n{}", printed(&roles), printed(&scopes))
+}
+
+/// A table of the actions that are in some column.
+fn printed(columns: &[(&str, Rights)]) -> String {
+    let width = columns.iter().map(|(name, _)| name.len() + 1).max().unwrap_or_default();
+    let head = columns.iter().map(|(name, _)| *name);
+    let mut text = line("", head, width);
+    let somebodys = |action: &&Action| columns.iter().any(|(_, rights)| rights.include(**action));
+    for action in Action::ALL.iter().filter(somebodys) {
+        let cells = columns.iter().map(|(_, rights)| if rights.include(*action) { "yes" } else { "-" });
+        text.push_str(&line(action.name(), cells, width));
     }
-    for action in Action::ALL {
-        write!(text, "\n{:<18}", action.name()).ok();
-        for role in Role::ALL {
-            write!(text, "{:<9}", if may(*role, *action) { "yes" } else { "-" }).ok();
-        }
+    text
+}
+
+fn line<'c>(first: &str, cells: impl Iterator<Item = &'c str>, width: usize) -> String {
+    let mut line = format!("{first:<18}");
+    for cell in cells {
+        write!(line, "{cell:<width$}").ok();
     }
-    let mut lines = text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
-    lines.push('\n');
-    lines
+    format!("{}\n", line.trim_end())
 }
 
 /// Who acts, for the audit log and the trace.
@@ -154,19 +242,27 @@ impl fmt::Display for Actor {
     }
 }
 
-/// The right to act within one tenant. Minted in few places, each greppable as `TenantScope::mint`: an API key that was
+/// The right to act within one tenant, and what may be done in it. Minted in few places, each greppable as `TenantScope::mint`: an API key that was
 /// looked up, a verified webhook and its number, a redeemed stream token, a job's row.
 #[derive(Debug, Clone, Copy)]
 pub struct TenantScope {
     tenancy: Tenancy,
     actor: Actor,
     role: Role,
+    rights: Rights,
 }
 
 impl TenantScope {
-    /// Mints a scope; only where a credential, a verified number or a row of the platform proved the tenant.
+    /// Mints a scope that may do all that the role may; only where a credential, a verified number or a row of the platform
+    /// proved the tenant.
     pub fn mint(tenancy: Tenancy, actor: Actor, role: Role) -> Self {
-        Self { tenancy, actor, role }
+        Self { tenancy, actor, role, rights: Rights::of(role) }
+    }
+
+    /// The same for what these scopes hold, and nothing else.
+    #[must_use]
+    pub fn narrowed(self, scopes: &[KeyScope]) -> Self {
+        Self { rights: self.rights.both(Rights::within(scopes)), ..self }
     }
 
     /// The tenant.
@@ -187,6 +283,11 @@ impl TenantScope {
     /// As what they act.
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// What they may do.
+    pub fn rights(&self) -> Rights {
+        self.rights
     }
 }
 
@@ -221,8 +322,9 @@ mod tests {
 
     #[test]
     fn the_table_parses_and_matches_what_people_read() {
-        let parsed: Result<Table, _> = toml::from_str(include_str!("../policies/access.toml"));
-        assert_eq!(parsed.unwrap().roles.len(), Role::ALL.len(), "every role has a line");
+        let parsed: Table = toml::from_str(include_str!("../policies/access.toml")).unwrap();
+        assert_eq!(parsed.roles.len(), Role::ALL.len(), "every role has a line");
+        assert_eq!(parsed.scopes.len(), KeyScope::ALL.len(), "every scope has a line");
         let expected = include_str!("../policies/access.expected");
         assert_eq!(
             printed_table(),
@@ -237,5 +339,19 @@ mod tests {
         assert!(!may(Role::Carrier, Action::MemoryRead));
         assert!(!may(Role::Owner, Action::CallsHold));
         assert!(may(Role::Owner, Action::AgentWrite));
+    }
+
+    #[test]
+    fn a_key_may_what_its_scopes_hold_and_nothing_that_an_owner_may_not() {
+        let owner = Rights::of(Role::Owner);
+        for scope in KeyScope::ALL {
+            assert!(owner.cover(Rights::within(&[*scope])), "{}", scope.name());
+        }
+        assert_eq!(Rights::within(&[KeyScope::Everything]), owner);
+        let both = Rights::within(&[KeyScope::CallsRead, KeyScope::AgentWrite]);
+        assert!(both.include(Action::CallsRead) && both.include(Action::AgentWrite));
+        assert!(!both.include(Action::CallersRead) && !both.include(Action::KeysWrite));
+        assert!(owner.cover(both) && !both.cover(owner));
+        assert_eq!(Rights::within(&[]), Rights::default());
     }
 }

@@ -19,6 +19,7 @@ use crate::jobs::runner::{Handlers, Runner};
 use crate::providers::dns::Dns;
 use crate::providers::openai::text::TextModels;
 use crate::tenancy::ClusterIndex;
+use crate::tenants::last_use::LastUse;
 use crate::voice::{Gateway, Limits};
 use crate::{calls, http, jobs, memory, providers, telemetry, tenants};
 
@@ -52,6 +53,8 @@ pub struct App {
     pub http: reqwest::Client,
     /// Name servers.
     pub dns: Dns,
+    /// When API keys were used.
+    pub last_use: LastUse,
     /// The right to make and remove schemas, where this process has it.
     pub owners: Option<Owners>,
     /// The door for calls.
@@ -71,6 +74,7 @@ impl App {
             models: TextModels::new(&config.openai, &http),
             http,
             dns: Dns::new(config.dns_server)?,
+            last_use: LastUse::default(),
             owners: Owners::of(&config.database)?,
             clock,
             config,
@@ -174,6 +178,9 @@ impl App {
                 tasks.spawn(runner.run(self.hub.clone(), stop.clone()));
             }
         }
+        if matches!(only, Only::Everything | Only::Api) {
+            tasks.spawn(self.last_use.clone().run(self.db.clone(), stop.clone()));
+        }
         let vitals = http::Vitals { db: self.db.clone(), metrics: telemetry::metrics()? };
         let site = http::site(self.routes(only, &tasks, &stop), vitals);
         // Frames are small and due now: none may wait until the one before it is acknowledged.
@@ -196,7 +203,8 @@ impl App {
         let mut routes = Router::new();
         if matches!(only, Only::Everything | Only::Api) {
             let door = Door { db: self.db.clone(), hub: self.hub.clone(), tasks: tasks.clone() };
-            routes = routes.merge(http::graphql::routes(door, &self.config, stop.clone()));
+            let last_use = self.last_use.clone();
+            routes = routes.merge(http::graphql::routes(door, last_use, &self.config, stop.clone()));
         }
         if matches!(only, Only::Everything | Only::Voice) {
             routes = routes.merge(http::twilio::routes(self.voice.clone()));

@@ -12,7 +12,7 @@
 //!
 //! `updateCallerProfile` on `peterson.BASE_DOMAIN`: [`http`] checks content type, origin and size, and
 //! [`tenants::reach::holder_of_key`] turns host and bearer key, which must agree, into an [`access::TenantScope`], which
-//! knows the tenant's place and limits ([`tenancy`]). The resolver in
+//! knows the tenant's place and limits ([`tenancy`]) and what the key may do. The resolver in
 //! [`graphql`] begins a [`db::tx::TenantTx`] and calls [`callers::patch_profile`], which asks `tx.permit(…)`, locks the
 //! row, merges the patch, has [`templates`] judge the result, and writes it. A refusal comes back as data in the payload;
 //! a [`error::Fault`] is logged once and told as a code with the request's id. The resolver commits, once, at the rim.

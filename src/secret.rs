@@ -47,8 +47,13 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// A fresh token of 256 random bits, as 43 URL-safe characters.
 pub fn random_token() -> String {
+    token(rand::random())
+}
+
+/// 256 bits as 43 URL-safe characters.
+pub fn token(bits: [u8; 32]) -> String {
     use base64::Engine as _;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bits)
 }
 
 /// The key that seals tenants' provider credentials (AES-256-GCM, a fresh nonce each, bound to its place by `aad`).

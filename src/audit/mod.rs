@@ -8,12 +8,13 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::access::{Action, PlatformScope};
+use crate::access::{Action, Actor, PlatformScope};
 use crate::db::Db;
-use crate::db::tx::PlatformTx;
+use crate::db::tx::{PlatformTx, TenantTx};
 use crate::error::{Error, Fault};
 use crate::ids::TenantId;
 use crate::secret::{MasterKey, hex};
+use store::Pen;
 
 const REASON_CHARS_MAX: usize = 500;
 /// Rows that are read and checked at once.
@@ -129,23 +130,34 @@ pub async fn record(
     chain: Chain,
     deed: Deed<'_>,
 ) -> Result<(), Fault> {
-    let (last, before) = store::lock_head(tx, chain).await?;
-    let at = tx.now();
+    written(Pen::Platform(tx), scope.actor(), chain, deed).await
+}
+
+/// Writes down what a tenant did itself, in its own transaction on the control plane's cluster
+/// ([`crate::db::Db::registry`]).
+pub async fn record_own(tx: &mut TenantTx<'_>, deed: Deed<'_>) -> Result<(), Fault> {
+    let (actor, chain) = (tx.scope().actor(), Chain::Tenant(tx.tenant()));
+    written(Pen::Tenant(tx), actor, chain, deed).await
+}
+
+async fn written(mut pen: Pen<'_, '_>, actor: Actor, chain: Chain, deed: Deed<'_>) -> Result<(), Fault> {
+    let (last, before) = store::lock_head(&mut pen, chain).await?;
+    let at = pen.now();
     let mut entry = Entry {
         sequence: last + 1,
         // as Postgres keeps it
         at: DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at),
-        actor: scope.actor().to_string(),
+        actor: actor.to_string(),
         action: deed.action.to_owned(),
         subject: deed.subject.to_owned(),
         reason: deed.reason.map(str::to_owned),
         before: deed.before,
         after: deed.after,
-        id: tx.new_id(),
+        id: pen.new_id(),
         hash: Vec::new(),
     };
-    entry.hash = entry.digest(tx.db().master_key(), chain, entry.sequence, &before).to_vec();
-    store::append(tx, chain, &entry).await
+    entry.hash = entry.digest(pen.master_key(), chain, entry.sequence, &before).to_vec();
+    store::append(&mut pen, chain, &entry).await
 }
 
 /// The newest rows of a chain, before the given place.

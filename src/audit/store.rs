@@ -1,11 +1,49 @@
 //! The SQL of the audit log.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Chain, Entry};
-use crate::db::tx::{PlatformTx, Sql};
-use crate::db::{Row, Type};
+use crate::db::tx::{PlatformTx, Sql, TenantTx};
+use crate::db::{Param, Row, Type};
 use crate::error::Fault;
+use crate::secret::MasterKey;
+
+/// In whose transaction a row is written: the platform's, or that of the tenant whose chain it is.
+pub(super) enum Pen<'p, 's> {
+    Platform(&'p mut PlatformTx),
+    Tenant(&'p mut TenantTx<'s>),
+}
+
+impl Pen<'_, '_> {
+    async fn row(&mut self, sql: &Sql, params: &[Param<'_>]) -> Result<Option<Row>, Fault> {
+        match self {
+            Self::Platform(tx) => tx.row(sql, params).await,
+            Self::Tenant(tx) => tx.row(sql, params).await,
+        }
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        match self {
+            Self::Platform(tx) => tx.now(),
+            Self::Tenant(tx) => tx.now(),
+        }
+    }
+
+    pub(super) fn new_id(&self) -> Uuid {
+        match self {
+            Self::Platform(tx) => tx.new_id(),
+            Self::Tenant(tx) => tx.new_id(),
+        }
+    }
+
+    pub(super) fn master_key(&self) -> &MasterKey {
+        match self {
+            Self::Platform(tx) => tx.db().master_key(),
+            Self::Tenant(tx) => tx.master_key(),
+        }
+    }
+}
 
 /// Locks the head until the end of the transaction: rows of one chain are written one after the other.
 const LOCK_HEAD: Sql = Sql::new(
@@ -55,13 +93,13 @@ fn entry(row: &Row) -> Entry {
 }
 
 /// Length of the chain and hash of its last row; 0 and nothing for one that begins.
-pub(super) async fn lock_head(tx: &mut PlatformTx, chain: Chain) -> Result<(i64, Vec<u8>), Fault> {
-    let row = tx.row(&LOCK_HEAD, &[&chain.key(), &chain.tenant()]).await?;
+pub(super) async fn lock_head(pen: &mut Pen<'_, '_>, chain: Chain) -> Result<(i64, Vec<u8>), Fault> {
+    let row = pen.row(&LOCK_HEAD, &[&chain.key(), &chain.tenant()]).await?;
     row.map(|row| (row.get(0), row.get(1))).ok_or_else(|| Fault::new("lock the head of an audit log"))
 }
 
-pub(super) async fn append(tx: &mut PlatformTx, chain: Chain, entry: &Entry) -> Result<(), Fault> {
-    tx.run(
+pub(super) async fn append(pen: &mut Pen<'_, '_>, chain: Chain, entry: &Entry) -> Result<(), Fault> {
+    pen.row(
         &APPEND,
         &[
             &chain.key(),

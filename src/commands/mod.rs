@@ -9,6 +9,7 @@ pub(crate) mod serve;
 pub(crate) mod template;
 pub(crate) mod tenant;
 pub(crate) mod tenant_audit;
+pub(crate) mod tenant_key;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use neurosphere::access::{Actor, PlatformScope, Role};

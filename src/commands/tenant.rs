@@ -16,6 +16,7 @@ use neurosphere::tenants::{State, Tenant as Found, domains, life, mirror, number
 use std::process::ExitCode;
 
 use super::tenant_audit::TenantAudit;
+use super::tenant_key::TenantKey;
 use super::{Desk, refused, told};
 
 #[derive(Subcommand)]
@@ -65,6 +66,9 @@ pub(crate) enum Tenant {
     /// Ask for hosts of a tenant's own, and give them up
     #[command(subcommand)]
     Domain(Domain),
+    /// Make, list, rotate and revoke API keys
+    #[command(subcommand)]
+    Key(TenantKey),
 }
 
 #[derive(Args)]
@@ -232,6 +236,7 @@ impl Tenant {
             }
             Self::Number(number) => number.run(&desk).await?,
             Self::Domain(domain) => domain.run(&desk).await?,
+            Self::Key(key) => key.run(&desk).await?,
         }
         Ok(ExitCode::SUCCESS)
     }

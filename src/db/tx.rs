@@ -15,6 +15,7 @@ use crate::access::{self, Action, PlatformScope, TenantScope};
 use crate::error::{Error, Fault};
 use crate::ids::{ClusterName, TenantId};
 use crate::refusals::{self, Limit};
+use crate::secret::MasterKey;
 
 /// Schema and role of a tenant: `tenant_` and its id without hyphens.
 pub(super) fn schema_of(tenant: TenantId) -> String {
@@ -97,9 +98,9 @@ impl<'s> TenantTx<'s> {
         answer
     }
 
-    /// Refuses unless the actor's role covers the action; every operation asks first.
+    /// Refuses unless the action is among the actor's rights; every operation asks first.
     pub fn permit(&self, action: Action) -> Result<(), Error> {
-        if access::may(self.scope.role(), action) { Ok(()) } else { Err(Error::Forbidden) }
+        if self.scope.rights().include(action) { Ok(()) } else { Err(Error::Forbidden) }
     }
 
     /// The tenant.
@@ -110,6 +111,11 @@ impl<'s> TenantTx<'s> {
     /// Who acts, and as what.
     pub fn scope(&self) -> &TenantScope {
         &self.scope
+    }
+
+    /// Signs what must be known again as ours.
+    pub fn master_key(&self) -> &MasterKey {
+        self.db.master_key()
     }
 
     /// The cluster where the tenant's schema is.

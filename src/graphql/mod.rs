@@ -9,6 +9,7 @@ mod agent;
 mod call;
 mod caller;
 mod cost;
+mod keys;
 pub mod limits;
 mod loaders;
 mod memory;
@@ -34,6 +35,7 @@ use crate::error::Fault;
 use call::{Call, CallEvent, Turn};
 use caller::Caller;
 use cost::Cost;
+use keys::ApiKey;
 use loaders::{Loaders, Reader};
 use memory::Memory;
 use mutation::Mutation;
@@ -60,7 +62,8 @@ pub struct Door {
 }
 
 fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
-    limited(Schema::build(Query, Mutation, Subscription))
+    limited(Schema::build(Query, Mutation::default(), Subscription))
+        .override_output_type_description::<Listed<ApiKey>>("A page of API keys.")
         .override_output_type_description::<Listed<Call>>("A page of calls.")
         .override_output_type_description::<Listed<CallEvent>>("A page of a call's log.")
         .override_output_type_description::<Listed<Caller>>("A page of callers.")

@@ -1,10 +1,11 @@
 //! What can be changed. Every payload carries what was changed, or the errors because of which nothing was.
 
-use async_graphql::{Context, ID, InputObject, Json, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Json, MergedObject, Object, SimpleObject};
 use serde_json::Value;
 
 use super::agent::{Agent, UpdateAgentInput};
 use super::caller::Caller;
+use super::keys::KeyChanges;
 use super::memory::{Memory, MemoryKind};
 use super::problem::{Problem, UserError, id, refusal};
 use super::session;
@@ -14,7 +15,12 @@ use crate::memory::{NewMemory, Source};
 use crate::{callers, memory, tenants};
 
 /// Everything that can be changed.
-pub struct Mutation;
+#[derive(MergedObject, Default)]
+pub struct Mutation(Changes, KeyChanges);
+
+/// Changing what the business keeps.
+#[derive(Default)]
+struct Changes;
 
 /// Whose profile to change, and how.
 #[derive(InputObject)]
@@ -85,9 +91,8 @@ pub(super) struct ForgetPayload {
     errors: Vec<UserError>,
 }
 
-/// Everything that can be changed.
 #[Object]
-impl Mutation {
+impl Changes {
     /// Changes how the agent speaks, from the next call on.
     async fn update_agent(
         &self,
@@ -167,7 +172,7 @@ async fn forget(tx: &mut TenantTx<'_>, memory: &ID) -> Result<(), Error> {
 }
 
 /// Commits what went well; a refusal is rolled back and becomes the errors of the payload.
-async fn settled<T>(
+pub(super) async fn settled<T>(
     tx: TenantTx<'_>,
     result: Result<T, Error>,
 ) -> Result<(Option<T>, Vec<UserError>), Problem> {

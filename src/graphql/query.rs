@@ -5,12 +5,14 @@ use async_graphql::{Context, ID, Object};
 use super::agent::Agent;
 use super::call::Call;
 use super::caller::Caller;
+use super::keys::ApiKey;
 use super::page::{Listed, connection, cost};
 use super::problem::{Problem, found, id};
 use super::tenant::Tenant;
 use super::{cursors, registry, session};
 use crate::db::page::Page;
 use crate::ids::{CallId, CallerId};
+use crate::tenants::keys;
 use crate::{callers, calls, tenants};
 
 /// Everything that can be read, always of the business whose host and key you use.
@@ -84,6 +86,23 @@ impl Query {
         let rows = calls::list(&mut tx, None, page).await?;
         tx.commit().await?;
         Ok(connection(page, rows, &cursors, |call| call.id.uuid(), Call))
+    }
+
+    /// The business's API keys, those that open nothing any more included, newest first.
+    #[graphql(complexity = "cost(first, child_complexity)")]
+    async fn api_keys(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many, 1 to 100; 20 when left out.")] first: Option<i32>,
+        #[graphql(desc = "Only those after this cursor.")] after: Option<String>,
+    ) -> Result<Listed<ApiKey>, Problem> {
+        let cursors = cursors(ctx, "apiKeys")?;
+        let page = Page::asked(first, after.as_deref(), &cursors)?;
+        let mut session = registry(ctx).await?;
+        let mut tx = session.begin().await?;
+        let rows = keys::list(&mut tx, page).await?;
+        tx.commit().await?;
+        Ok(connection(page, rows, &cursors, |key| key.id.uuid(), ApiKey::from))
     }
 
     /// The call with this id; absent when there is none.

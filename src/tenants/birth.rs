@@ -13,7 +13,7 @@ use super::life::must_be_a_plan;
 use super::reach::credential_place;
 use super::slug::Slug;
 use super::store::birth::{NewRow, Schema};
-use super::{State, Tenant, conflict, jobs, mirror, numbers, reach, store};
+use super::{State, Tenant, conflict, jobs, keys, mirror, numbers, reach, store};
 use crate::access::{self, Action, PlatformScope, Role, TenantScope};
 use crate::audit::{self, Chain, Deed};
 use crate::db::Db;
@@ -24,8 +24,6 @@ use crate::ids::{ClusterName, PhoneNumber, TemplateVersionId, TenantId};
 use crate::secret::{self, Secret};
 use crate::tenancy::ClusterIndex;
 
-/// For how long a repeated request is shown the key again that the first one was.
-const KEY_SHOWN_AGAIN: TimeDelta = TimeDelta::hours(24);
 /// How many names are suggested to somebody whose choice is taken.
 const SUGGESTIONS: usize = 3;
 
@@ -110,7 +108,7 @@ pub async fn create(
             Ok(Created { tenant: finish(db, owners, scope, id).await?, api_key: Some(api_key) })
         }
         Begun::Before(tenant) => {
-            let fresh = db.clock().now() < tenant.created_at + KEY_SHOWN_AGAIN;
+            let fresh = db.clock().now() < tenant.created_at + keys::SHOWN_AGAIN;
             let api_key = idempotency_key.filter(|_| fresh).map(|key| derived_key(db, tenant.id, key));
             Ok(Created { tenant: finish(db, owners, scope, tenant.id).await?, api_key })
         }
@@ -223,10 +221,10 @@ async fn begin(tx: &mut PlatformTx, asked: &Asked<'_>, elsewhere: Option<Schema>
     }
     let api_key = match asked.key {
         Some(key) => derived_key(tx.db(), id, key),
-        None => Secret::new(format!("ns_{}", secret::random_token())),
+        None => keys::fresh(),
     };
-    let prefix = api_key.reveal().get(..10).unwrap_or_default().to_owned();
-    store::birth::add_key(tx, id.uuid(), ("first key", &prefix), &secret::digest(api_key.reveal())).await?;
+    let known = ("first key", keys::prefix(&api_key));
+    store::birth::add_key(tx, id.uuid(), known, &secret::digest(api_key.reveal())).await?;
     let after = json!({ "slug": new.slug.as_str(), "plan": new.plan, "cluster": new.cluster.as_str() });
     let deed = Deed {
         action: "tenant.create",
@@ -260,9 +258,8 @@ async fn earlier(tx: &mut PlatformTx, asked: &Asked<'_>) -> Result<Option<Tenant
 
 /// The key follows from the request's own key, so that a repeated request can be shown it again and nobody keeps it.
 fn derived_key(db: &Db, tenant: TenantId, idempotency_key: &str) -> Secret {
-    use base64::Engine as _;
     let tag = db.master_key().tag("first api key", format!("{tenant}|{idempotency_key}").as_bytes());
-    Secret::new(format!("ns_{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(tag)))
+    Secret::new(format!("ns_{}", secret::token(tag)))
 }
 
 /// That nobody else has a name that looks like this one.

@@ -1,5 +1,5 @@
 //! Tenants: how they are made ([`birth`]), what becomes of them ([`life`]), by which numbers, hosts and keys they are
-//! reached ([`reach`], [`numbers`], [`domains`]), where they are kept ([`clusters`]), and how their agent speaks
+//! reached ([`reach`], [`numbers`], [`domains`], [`keys`]), where they are kept ([`clusters`]), and how their agent speaks
 //! ([`mod@agent`]). Owns the registry and the agent's settings; must never know what happens in a call, nor any transport.
 //!
 //! Operations on tenants from outside take a [`PlatformTx`](crate::db::tx::PlatformTx) that was begun on an operator's
@@ -10,6 +10,8 @@ pub mod birth;
 pub mod clusters;
 pub mod domains;
 pub mod jobs;
+pub mod keys;
+pub mod last_use;
 pub mod life;
 pub mod mirror;
 pub mod numbers;

@@ -127,11 +127,14 @@ pub async fn moved_from(db: &Db, host: &Host) -> Result<Option<String>, Fault> {
     store::reach::formerly(db, slug.as_str(), db.clock().now() - FORMER_SLUG_LEADS).await
 }
 
-/// The right to act that an API key gives on a host: both must name the same active tenant.
+/// The right to act that an API key gives on a host: both must name the same active tenant. It reaches as far as the key's
+/// scopes.
 pub async fn holder_of_key(db: &Db, host: &Host, key: &Secret) -> Result<Option<TenantScope>, Fault> {
-    let found = store::reach::key_owner(db, &secret::digest(key.reveal()), (host.slug(), &host.name)).await?;
-    Ok(found
-        .map(|(key, tenancy)| TenantScope::mint(tenancy, Actor::ApiKey(ApiKeyId::from(key)), Role::Owner)))
+    let digest = secret::digest(key.reveal());
+    let found = store::reach::key_owner(db, &digest, (host.slug(), &host.name), db.clock().now()).await?;
+    Ok(found.map(|(key, scopes, tenancy)| {
+        TenantScope::mint(tenancy, Actor::ApiKey(ApiKeyId::from(key)), Role::Owner).narrowed(&scopes)
+    }))
 }
 
 /// The tenant's place and limits, for whoever has its id from a row of ours.

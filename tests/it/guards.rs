@@ -272,7 +272,13 @@ async fn the_control_plane_shows_a_tenant_its_own_rows_only() {
         ),
         "update platform.tenants set name = 'x'".to_owned(),
         "delete from platform.jobs".to_owned(),
-        "select 1 from platform.api_keys".to_owned(),
+        "select secret_sha256 from platform.api_keys".to_owned(),
+        "update platform.api_keys set scopes = '{everything}'".to_owned(),
+        "update platform.api_keys set secret_sha256 = ''".to_owned(),
+        format!(
+            "insert into platform.api_keys (id, tenant_id, name, prefix, secret_sha256) values (gen_random_uuid(), '{}', 'x', 'x', 'x')",
+            a.id.uuid()
+        ),
         "select 1 from platform.credentials".to_owned(),
     ] {
         refused_with(&login, &sql, &SqlState::INSUFFICIENT_PRIVILEGE).await;

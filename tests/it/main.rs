@@ -16,6 +16,7 @@ mod graphql_scanners;
 mod graphql_socket;
 mod guards;
 mod jobs;
+mod keys;
 mod limits;
 mod memory;
 mod mutants;

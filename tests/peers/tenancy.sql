@@ -56,12 +56,15 @@ create temporary view shared as
     select tablename::name as name from pg_tables where schemaname = 'platform' and tablename <> 'schema_history';
 select policies_are('platform', name, case
     when name in ('templates', 'template_versions', 'plans') then array['platform_all', 'everyone']
-    when name in ('tenants', 'slugs', 'domains', 'phone_numbers', 'stream_tokens', 'jobs', 'audit', 'audit_heads')
+    when name in ('tenants', 'slugs', 'domains', 'phone_numbers', 'api_keys', 'stream_tokens', 'jobs', 'audit', 'audit_heads')
         then array['platform_all', 'own_rows']
     else array['platform_all'] end) from shared;
 select policy_roles_are('platform', name, 'platform_all', array['neurosphere_platform']) from shared;
 select table_privs_are('platform', name, '{a}', array[]::text[])
-  from unnest(array['credentials', 'api_keys', 'operators', 'operator_keys', 'slug_claims', 'schema_ledger', 'applied_files']) name;
+  from unnest(array['credentials', 'operators', 'operator_keys', 'slug_claims', 'schema_ledger', 'applied_files']) name;
+select table_privs_are('platform', 'api_keys', '{a}', array['DELETE']);
+select column_privs_are('platform', 'api_keys', 'secret_sha256', '{a}', array['INSERT'], 'No tenant reads the digest of a key');
+select column_privs_are('platform', 'api_keys', 'scopes', '{a}', array['SELECT', 'INSERT'], 'What a key may do stays so');
 select table_privs_are('platform', 'audit', role, array['SELECT', 'INSERT'])
   from unnest(array['{a}', 'neurosphere_platform']) role;
 select isnt_definer('platform', 'refuse_change', array[]::text[]);
@@ -81,6 +84,7 @@ select throws_ok(
     format('insert into platform.%s', row), '42501', null, 'Another''s row is refused: ' || row)
   from unnest(array[
     'jobs (id, tenant_id, kind, key) values (gen_random_uuid(), ''{a_id}'', ''x'', ''y'')',
+    'api_keys (id, tenant_id, name, prefix, secret_sha256) values (gen_random_uuid(), ''{a_id}'', ''x'', ''x'', ''x'')',
     'stream_tokens (token_sha256, tenant_id, call_id, account_sid, expires_at) values ('''', ''{a_id}'', gen_random_uuid(), ''AC'', now())',
     'audit (id, tenant_id, actor, action, subject) values (gen_random_uuid(), ''{a_id}'', ''x'', ''x'', ''x'')',
     'audit_heads (chain, tenant_id, sequence, hash) values (gen_random_uuid(), ''{a_id}'', 1, '''')']) row;

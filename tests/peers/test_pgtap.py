@@ -27,7 +27,9 @@ FAULTS = [
     ("create view {a}.peek as select from {a}.callers", "Schema {a} should have the correct views"),
     ("alter policy own_rows on platform.jobs using (true)", "The queue shows a tenant no other's job"),
     ("alter policy own_rows on platform.audit with check (true)", "Another's row is refused: audit"),
-    ("grant select on platform.api_keys to neurosphere_tenants", "no privileges on table platform.api_keys"),
+    ("grant select on platform.credentials to neurosphere_tenants", "no privileges on table platform.credentials"),
+    ("grant select on platform.api_keys to neurosphere_tenants", "No tenant reads the digest of a key"),
+    ("grant update (scopes) on platform.api_keys to neurosphere_tenants", "What a key may do stays so"),
     ("grant temporary on database {database} to public", "may connect and no more"),
 ]
 

@@ -80,9 +80,14 @@ async fn operators(api: &Api, parts: &Parts) -> Result<PlatformScope, Refusal> {
     Ok(scope)
 }
 
-/// The right to act that a key gives on a tenant's host, if it gives any.
+/// The right to act that a key gives on a tenant's host, if it gives any; the key was used then.
 pub(super) async fn by_key(api: &Api, host: &Host, key: &Secret) -> Result<Option<TenantScope>, Refusal> {
-    reach::holder_of_key(&api.door.db, host, key).await.map_err(unavailable)
+    let db = &api.door.db;
+    let scope = reach::holder_of_key(db, host, key).await.map_err(unavailable)?;
+    if let Some(scope) = &scope {
+        api.last_use.note(scope, db.clock().now());
+    }
+    Ok(scope)
 }
 
 /// Refuses a host where no tenant is in service; of one that had this name until a short while ago it says where it is.

@@ -32,6 +32,7 @@ use crate::config::{Config, Environment};
 use crate::graphql::limits::{self, Introspection};
 use crate::graphql::{Door, Schema, authorised, platform, schema};
 use crate::ids::{OperatorId, TenantId};
+use crate::tenants::last_use::LastUse;
 use answer::Refusal;
 use entry::{Right, Site};
 use media::Media;
@@ -61,13 +62,14 @@ struct Api {
     introspection: Introspection,
     rates: Arc<Rates<TenantId>>,
     operator_rates: Arc<Rates<OperatorId>>,
+    last_use: LastUse,
     sockets: Arc<Semaphore>,
     seats: Seats,
     stop: CancellationToken,
 }
 
 /// `/graphql` and `/graphql/ws`. The sockets close when `stop` is cancelled.
-pub fn routes(door: Door, config: &Config, stop: CancellationToken) -> Router {
+pub fn routes(door: Door, last_use: LastUse, config: &Config, stop: CancellationToken) -> Router {
     let introspection = match config.environment {
         Environment::Development => Introspection::Allowed,
         Environment::Production => Introspection::Refused,
@@ -81,6 +83,7 @@ pub fn routes(door: Door, config: &Config, stop: CancellationToken) -> Router {
         introspection,
         rates: Arc::new(Rates::new(MonotonicClock)),
         operator_rates: Arc::new(Rates::new(MonotonicClock)),
+        last_use,
         sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
         seats: Seats::default(),
         stop,

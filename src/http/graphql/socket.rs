@@ -8,10 +8,13 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::future;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_stream::StreamMap;
 
@@ -22,6 +25,7 @@ use super::params::Params;
 use super::seats::Seat;
 use super::{Api, prepared};
 use crate::access::TenantScope;
+use crate::db::listen::{Channel, Heard};
 use crate::graphql::authorised;
 use crate::refusals::{self, Limit};
 use crate::secret::Secret;
@@ -139,6 +143,19 @@ async fn accept(api: Api, parts: &mut Parts, host: Host) -> Response {
     })
 }
 
+/// Returns when a key of the tenant may open nothing any more. Where notices were missed nothing is done: all sockets would
+/// look again at once, and each does so before long.
+async fn keys_changed(heard: &mut Receiver<Heard>, scope: Option<&TenantScope>) {
+    let Some(scope) = scope else { return future::pending().await };
+    loop {
+        match heard.recv().await {
+            Ok(Heard::Notice(tenant)) if tenant.parse() == Ok(scope.tenant()) => return,
+            Ok(Heard::Notice(_) | Heard::Gap) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return future::pending().await,
+        }
+    }
+}
+
 struct Session {
     api: Api,
     host: Host,
@@ -162,18 +179,20 @@ impl Session {
     async fn talk(&mut self, socket: &mut WebSocket) -> Closed {
         let stop = self.api.stop.clone();
         let init_until = Instant::now() + INIT_TIME_MAX;
+        let mut heard = self.api.door.hub.subscribe(Channel::Keys);
         let mut recheck = interval(RECHECK);
         recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
         recheck.reset();
         loop {
-            let heard = tokio::select! {
+            let next = tokio::select! {
                 () = stop.cancelled() => Err(Closed::GoingAway),
                 () = sleep_until(init_until), if self.scope.is_none() => Err(Closed::InitTimeout),
-                _ = recheck.tick() => self.recheck().await,
+                _ = recheck.tick() => self.recheck().await.map(|()| vec![json!({"type": "ping"})]),
+                () = keys_changed(&mut heard, self.scope.as_ref()) => self.recheck().await.map(|()| Vec::new()),
                 said = socket.recv() => self.hear(said).await,
                 Some((id, brought)) = self.operations.next(), if !self.operations.is_empty() => Ok(vec![self.pass_on(&id, brought)]),
             };
-            let messages = match heard {
+            let messages = match next {
                 Ok(messages) => messages,
                 Err(closed) => return closed,
             };
@@ -189,8 +208,8 @@ impl Session {
 
     /// A key that was revoked, or a tenant that was suspended, ends what is under way; other limits and another place of
     /// its data end it, too, since operations go on with what they began with.
-    async fn recheck(&mut self) -> Result<Vec<Value>, Closed> {
-        let Some(known) = self.scope else { return Ok(Vec::new()) };
+    async fn recheck(&mut self) -> Result<(), Closed> {
+        let Some(known) = self.scope else { return Ok(()) };
         let scope = self.enter().await?;
         let terms = |scope: &TenantScope| {
             let tenancy = scope.tenancy();
@@ -199,7 +218,7 @@ impl Session {
         if terms(&scope) != terms(&known) && !self.operations.is_empty() {
             return Err(Closed::NewTerms);
         }
-        Ok(vec![json!({"type": "ping"})])
+        Ok(())
     }
 
     /// The right to act that the client's key gives now.

@@ -258,7 +258,7 @@ pub(in crate::tenants) async fn unfinished(db: &Db) -> Result<Vec<Uuid>, Fault> 
 pub(in crate::tenants) async fn add_key(
     tx: &mut PlatformTx,
     tenant: Uuid,
-    (name, prefix): (&str, &str),
+    (name, prefix): (&str, String),
     digest: &[u8],
 ) -> Result<(), Fault> {
     let id = tx.new_id();

@@ -1,11 +1,12 @@
 //! The SQL of the tenants slice. Here: the registry's row. Beside it, by matter: how a tenant is made ([`birth`]), changed
-//! and removed ([`life`]), found ([`reach`]), numbered ([`numbers`]), hosted ([`domains`]), counted
-//! ([`clusters`]), copied to its cluster ([`mirror`]), and how its agent speaks ([`agent`]).
+//! and removed ([`life`]), found ([`reach`]), numbered ([`numbers`]), hosted ([`domains`]), opened
+//! ([`keys`]), counted ([`clusters`]), copied to its cluster ([`mirror`]), and how its agent speaks ([`agent`]).
 
 pub(super) mod agent;
 pub(super) mod birth;
 pub(super) mod clusters;
 pub(super) mod domains;
+pub(super) mod keys;
 pub(super) mod life;
 pub(super) mod mirror;
 pub(super) mod numbers;

@@ -4,7 +4,9 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::keys::scopes;
 use super::{TenantRow, tenant, tenant_columns};
+use crate::access::KeyScope;
 use crate::db::tx::Sql;
 use crate::db::{Db, Type};
 use crate::error::Fault;
@@ -20,14 +22,15 @@ const LINE: Sql = Sql::new(
 );
 const KEY_OWNER: Sql = Sql::new(
     concat!(
-        "select k.id, ",
+        "select k.id, k.scopes, ",
         tenancy_columns!(),
         " from platform.api_keys k join platform.tenancies y on y.id = k.tenant_id
-         where k.secret_sha256 = $1 and k.revoked_at is null and y.state = 'active'
+         where k.secret_sha256 = $1 and k.revoked_at is null and (k.expires_at is null or $4 < k.expires_at)
+           and y.state = 'active'
            and (y.slug = $2 or exists (select from platform.domains d
                                         where d.tenant_id = y.id and d.host = $3 and d.verified_at is not null))"
     ),
-    &[Type::BYTEA, Type::TEXT, Type::TEXT],
+    &[Type::BYTEA, Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ],
 );
 const AT_HOST: Sql = Sql::new(
     concat!(
@@ -64,14 +67,15 @@ pub(in crate::tenants) async fn line(
     rows.first().map(|row| Ok((db.tenancy(row, 2)?, row.get(0), row.get(1)))).transpose()
 }
 
-/// Key and tenant, if the key is good and belongs to the active tenant of that host.
+/// Key, scopes and tenant, if the key is good then and belongs to the active tenant of that host.
 pub(in crate::tenants) async fn key_owner(
     db: &Db,
     digest: &[u8],
     (slug, host): (&str, &str),
-) -> Result<Option<(Uuid, Tenancy)>, Fault> {
-    let rows = db.lookup(&KEY_OWNER, &[&digest, &slug, &host]).await?;
-    rows.first().map(|row| Ok((row.get(0), db.tenancy(row, 1)?))).transpose()
+    at: DateTime<Utc>,
+) -> Result<Option<(Uuid, Vec<KeyScope>, Tenancy)>, Fault> {
+    let rows = db.lookup(&KEY_OWNER, &[&digest, &slug, &host, &at]).await?;
+    rows.first().map(|row| Ok((row.get(0), scopes(row, 1), db.tenancy(row, 2)?))).transpose()
 }
 
 /// The tenant with this slug, or with this verified host.

@@ -3,14 +3,14 @@
 
 use crate::api::{call_from, hang_up, say};
 use crate::world::{TestTenant, World};
-use neurosphere::ids::{CallId, CallerId, MemoryId};
+use neurosphere::ids::{ApiKeyId, CallId, CallerId, MemoryId};
 use tokio_postgres::Client;
 
 const CALLER: &str = "+19995550142";
 
 /// Columns that get no canary of their own: words of a closed list, figures, what a program must be able to parse, and
 /// numbers, which are canaries already. All others must take one.
-const WITHOUT: [&str; 22] = [
+const WITHOUT: [&str; 23] = [
     "agent_settings.sliders",
     "agent_settings.time_zone",
     "agent_settings.vad",
@@ -26,6 +26,7 @@ const WITHOUT: [&str; 22] = [
     "memories.embed_model",
     "memories.kind",
     "memories.source",
+    "platform.api_keys.scopes",
     "platform.credentials.provider",
     "platform.jobs.kind",
     "platform.jobs.state",
@@ -55,6 +56,7 @@ pub(super) struct Filled {
     pub(super) call: CallId,
     pub(super) live_call: CallId,
     pub(super) memory: MemoryId,
+    pub(super) key: ApiKeyId,
     /// Words of what it keeps in its own schema, which nobody else may see.
     pub(super) kept: Vec<String>,
     /// Words of what the platform knows of it, which only operators may see.
@@ -101,7 +103,11 @@ pub(super) async fn fill(world: &World, tenant: TestTenant) -> Filled {
     login.batch_execute(&format!("begin; set local role {schema}")).await.unwrap();
     let ids = login.query_one(&ids, &[]).await.unwrap();
     let (caller, memory): (uuid::Uuid, uuid::Uuid) = (ids.get(0), ids.get(1));
-    Filled { tenant, caller: caller.into(), call, live_call, memory: memory.into(), kept, known }
+    login.batch_execute("set local role neurosphere_platform").await.unwrap();
+    let key = "select id from platform.api_keys where tenant_id = $1";
+    let key: uuid::Uuid = login.query_one(key, &[&tenant.id.uuid()]).await.unwrap().get(0);
+    let (caller, memory, key) = (caller.into(), memory.into(), key.into());
+    Filled { tenant, caller, call, live_call, memory, key, kept, known }
 }
 
 /// Writes a canary into every text, JSON and text-array column of a schema's tables, in the rows that are meant.

@@ -12,7 +12,7 @@ mod sdl;
 use crate::api::Api;
 use crate::world::{TestTenant, World};
 use canaries::{Filled, fill};
-use neurosphere::ids::{CallId, CallerId, MemoryId};
+use neurosphere::ids::{ApiKeyId, CallId, CallerId, MemoryId};
 use neurosphere::telemetry;
 use neurosphere::tenants::birth::Account;
 use sdl::{Sdl, Words};
@@ -63,6 +63,7 @@ struct Ids {
     caller: String,
     call: String,
     memory: String,
+    key: String,
     cursors: Value,
     /// Put into searches.
     text: String,
@@ -74,6 +75,7 @@ impl Ids {
             caller: filled.caller.to_string(),
             call: filled.call.to_string(),
             memory: filled.memory.to_string(),
+            key: filled.key.to_string(),
             cursors,
             text: "canary".to_owned(),
         }
@@ -86,6 +88,7 @@ impl Ids {
             caller: CallerId::from(id()).to_string(),
             call: CallId::from(id()).to_string(),
             memory: MemoryId::from(id()).to_string(),
+            key: ApiKeyId::from(id()).to_string(),
             cursors,
             text: "canary".to_owned(),
         }
@@ -93,8 +96,8 @@ impl Ids {
 
     /// A text in which these ids stand for themselves no more, so that two answers can be compared.
     fn masked(&self, text: &str) -> String {
-        [(&self.caller, "<caller>"), (&self.call, "<call>"), (&self.memory, "<memory>")]
-            .iter()
+        let ids = [&self.caller, &self.call, &self.memory, &self.key].into_iter();
+        ids.zip(["<caller>", "<call>", "<memory>", "<key>"])
             .fold(text.to_owned(), |text, (id, mask)| text.replace(id.as_str(), mask))
     }
 }
@@ -105,6 +108,7 @@ impl Words for Ids {
             ("caller", "id") | (_, "callerId") => self.caller.clone(),
             ("call", "id") | (_, "callId") => self.call.clone(),
             (_, "memoryId") => self.memory.clone(),
+            (_, "keyId") => self.key.clone(),
             other => panic!("teach the walker whose id {other:?} is"),
         }
     }
@@ -120,6 +124,7 @@ impl Words for Ids {
             "timeZone" => "America/Denver".to_owned(),
             "key" => "warmth".to_owned(),
             "number" => "+12025550100".to_owned(),
+            "idempotencyKey" => "asked by the walker".to_owned(),
             _ => self.text.clone(),
         }
     }
@@ -152,7 +157,8 @@ impl Stage {
     /// The cursors that a tenant's lists end with.
     async fn cursors(&self, tenant: &TestTenant) -> Value {
         let lists =
-            "{ callers(first: 1) { pageInfo { endCursor } } calls(first: 1) { pageInfo { endCursor } } }";
+            "{ callers(first: 1) { pageInfo { endCursor } } calls(first: 1) { pageInfo { endCursor } }
+                       apiKeys(first: 1) { pageInfo { endCursor } } }";
         self.api.data(tenant, lists, json!({})).await
     }
 
@@ -225,6 +231,8 @@ async fn no_field_shows_b_a_byte_of_a_or_changes_one() {
     let visible = stage.a.canaries().filter(|canary| seen.contains(canary.as_str())).count();
     assert!(15 <= visible, "what is A's, A sees; so the walk would see it: {visible}");
 
+    // That A was here is written now, and not while it must stay as it is.
+    stage.world.app.last_use.write(&stage.world.app.db).await.unwrap();
     let before = stage.digest_of_a().await;
     let of_nobody = Ids::of_nobody(stage.cursors(&stage.b).await);
     let as_nobody = schema.operations(&of_nobody);

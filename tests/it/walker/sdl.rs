@@ -6,10 +6,16 @@ use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{
     BaseType, FieldDefinition, InputValueDefinition, Type, TypeKind, TypeSystemDefinition,
 };
+use chrono::TimeDelta;
+use neurosphere::clock::Clock;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
+/// The same in every operation, so that one can be repeated.
+static TOMORROW: LazyLock<String> =
+    LazyLock::new(|| (Clock::system().now() + TimeDelta::days(1)).to_rfc3339());
 /// How deep objects are looked into.
 const LEVELS: usize = 5;
 
@@ -161,6 +167,7 @@ impl Sdl {
             ("Int", _) => filling.words.int(name).to_string(),
             ("Float", _) => "0.5".to_owned(),
             ("Boolean", _) => "true".to_owned(),
+            ("DateTime", _) => quoted(&TOMORROW),
             ("JSON", _) => format!("{{name: {}}}", quoted(&filling.words.text(name))),
             (_, Some(TypeKind::Enum(words))) => words.values[0].node.value.node.to_string(),
             (_, Some(TypeKind::InputObject(object))) => {
