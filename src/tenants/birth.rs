@@ -310,33 +310,37 @@ pub async fn finish(
     id: TenantId,
 ) -> Result<Tenant, Error> {
     let found = store::birth::birth(db, id.uuid()).await?.ok_or(Error::NotFound("tenant"))?;
-    let (tenant, birth) = (Tenant::try_from(found.0)?, found.1);
-    let (State::Provisioning, Some(birth)) = (tenant.state, birth) else { return Ok(tenant) };
-    let cluster = db.cluster_named(tenant.cluster.as_str())?;
-    let Some(schema) = schema(db, owners, &tenant, cluster).await? else { return Ok(tenant) };
-    store::birth::placed(db, schema).await?;
-    mirror::tenant(db, id).await?;
-    settle_agent(db, scope, id, birth).await?;
+    let tenant = Tenant::try_from(found.row)?;
+    let (State::Provisioning, Some(birth)) = (tenant.state, found.birth) else { return Ok(tenant) };
+    let tenancy = if found.is_placed {
+        found.tenancy
+    } else {
+        let Some(schema) = schema(db, owners, &tenant).await? else { return Ok(tenant) };
+        store::birth::placed(db, schema).await?;
+        reach::tenancy(db, id).await?.ok_or(Error::NotFound("tenant"))?
+    };
+    mirror::at_once(db, &tenant).await?;
+    settle_agent(db, &TenantScope::mint(tenancy, scope.actor(), Role::Owner), birth).await?;
     let mut tx = db.operate(scope).await?;
-    if store::birth::activate(&mut tx, id.uuid()).await? {
-        let (before, after) =
-            (json!({ "state": tenant.state.name() }), json!({ "state": State::Active.name() }));
-        let deed = Deed { action: "tenant.activate", subject: &tenant.slug, reason: None, before, after };
-        audit::record(&mut tx, scope, Chain::Tenant(id), deed).await?;
-    }
-    let row = store::by_id(&mut tx, id.uuid()).await?.ok_or(Error::NotFound("tenant"))?;
+    let row = match store::birth::activate(&mut tx, id.uuid()).await? {
+        Some(row) => {
+            let (before, after) =
+                (json!({ "state": tenant.state.name() }), json!({ "state": State::Active.name() }));
+            let deed = Deed { action: "tenant.activate", subject: &tenant.slug, reason: None, before, after };
+            audit::record(&mut tx, scope, Chain::Tenant(id), deed).await?;
+            row
+        }
+        None => store::by_id(&mut tx, id.uuid()).await?.ok_or(Error::NotFound("tenant"))?,
+    };
     tx.commit().await?;
-    mirror::tenant(db, id).await?;
-    Ok(row.try_into()?)
+    let tenant = Tenant::try_from(row)?;
+    mirror::at_once(db, &tenant).await?;
+    Ok(tenant)
 }
 
 /// The tenant's schema, made now if it was not before.
-async fn schema(
-    db: &Db,
-    owners: Option<&Owners>,
-    tenant: &Tenant,
-    cluster: ClusterIndex,
-) -> Result<Option<Schema>, Fault> {
+async fn schema(db: &Db, owners: Option<&Owners>, tenant: &Tenant) -> Result<Option<Schema>, Fault> {
+    let cluster = db.cluster_named(tenant.cluster.as_str())?;
     let there = store::birth::schema_of(db, cluster, tenant.id.uuid()).await?;
     match (there, owners) {
         (Some(schema), _) => Ok(Some(schema)),
@@ -348,15 +352,11 @@ async fn schema(
     }
 }
 
-async fn settle_agent(db: &Db, scope: &PlatformScope, id: TenantId, birth: Value) -> Result<(), Error> {
+async fn settle_agent(db: &Db, scope: &TenantScope, birth: Value) -> Result<(), Error> {
     let birth: Birth = serde_json::from_value(birth).or_fault("read what a new tenant is")?;
     let time_zone = birth.time_zone.parse().or_fault("read what a new tenant is")?;
-    let tenancy = reach::tenancy(db, id).await?.ok_or(Error::NotFound("tenant"))?;
-    let mut session = db.tenant(&TenantScope::mint(tenancy, scope.actor(), Role::Owner)).await?;
-    let mut tx = session.begin().await?;
-    tx.permit(Action::AgentWrite)?;
-    store::agent::add_agent(&mut tx, &Agent::named(&birth.agent_name, time_zone)).await?;
-    Ok(tx.commit().await?)
+    let mut session = db.tenant(scope).await?;
+    store::agent::add_agent(&mut session, &Agent::named(&birth.agent_name, time_zone)).await
 }
 
 /// Tenants whose making was not finished.

@@ -1,8 +1,9 @@
 //! How a tenant's agent speaks: one row in its own schema.
 
-use crate::db::Type;
-use crate::db::tx::{Sql, TenantTx};
-use crate::error::Fault;
+use crate::access::Action;
+use crate::db::tx::{Sql, TenantSession, TenantTx};
+use crate::db::{Param, Type};
+use crate::error::{Error, Fault};
 use crate::tenants::agent::Agent;
 
 const AGENT: Sql = Sql::new(
@@ -62,25 +63,21 @@ pub(in crate::tenants) async fn agent(tx: &mut TenantTx<'_>) -> Result<Option<Ag
 }
 
 /// Writes a new tenant's agent, unless it is there already.
-pub(in crate::tenants) async fn add_agent(tx: &mut TenantTx<'_>, agent: &Agent) -> Result<(), Fault> {
+pub(in crate::tenants) async fn add_agent(session: &mut TenantSession, agent: &Agent) -> Result<(), Error> {
     let sliders = agent.sliders.to_json();
     let (vad, rules) = (agent.vad.to_json(), agent.transfer_rules_json());
-    tx.run(
-        &ADD_AGENT,
-        &[
-            &agent.name,
-            &agent.voice,
-            &agent.language,
-            &agent.new_caller_greeting,
-            &agent.returning_caller_greeting,
-            &sliders,
-            &agent.time_zone.name(),
-            &vad,
-            &rules,
-        ],
-    )
-    .await?;
-    Ok(())
+    let columns: [Param<'_>; 9] = [
+        &agent.name,
+        &agent.voice,
+        &agent.language,
+        &agent.new_caller_greeting,
+        &agent.returning_caller_greeting,
+        &sliders,
+        &agent.time_zone.name(),
+        &vad,
+        &rules,
+    ];
+    session.single(Action::AgentWrite, &ADD_AGENT, &columns).await.map(drop)
 }
 
 /// The new revision; none where the tenant's schema cannot hold all of it yet.

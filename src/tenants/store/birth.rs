@@ -8,7 +8,7 @@ use super::{TenantRow, tenant, tenant_columns};
 use crate::db::tx::{PlatformTx, Sql};
 use crate::db::{Db, Row, Type};
 use crate::error::Fault;
-use crate::tenancy::ClusterIndex;
+use crate::tenancy::{ClusterIndex, Tenancy, tenancy_columns};
 
 /// A schema of the warm pool, of the version that new tenants get, that nobody else is just taking.
 const CLAIM: Sql = Sql::new(
@@ -70,8 +70,17 @@ const INSERT: Sql = Sql::new(
         Type::TEXT, Type::BYTEA, Type::TIMESTAMPTZ,
     ],
 );
+/// Beside what the row says, whether it names the place that the ledger of the control plane's own cluster has.
 const BIRTH: Sql = Sql::new(
-    concat!("select ", tenant_columns!(), ", t.birth from platform.tenants t where t.id = $1"),
+    concat!(
+        "select ",
+        tenant_columns!(),
+        ", t.birth, (t.login, t.schema_version) is not distinct from (l.login, l.version), ",
+        tenancy_columns!(),
+        " from platform.tenants t join platform.tenancies y on y.id = t.id
+          left join platform.schema_ledger l on l.tenant_id = t.id
+         where t.id = $1"
+    ),
     &[Type::UUID],
 );
 const PLACED: Sql = Sql::new(
@@ -79,8 +88,11 @@ const PLACED: Sql = Sql::new(
     &[Type::UUID, Type::INT4, Type::INT4],
 );
 const ACTIVATE: Sql = Sql::new(
-    "update platform.tenants set state = 'active', birth = null, updated_at = $2
-      where id = $1 and state = 'provisioning'",
+    concat!(
+        "update platform.tenants t set state = 'active', birth = null, updated_at = $2
+          where t.id = $1 and t.state = 'provisioning' returning ",
+        tenant_columns!()
+    ),
     &[Type::UUID, Type::TIMESTAMPTZ],
 );
 const UNFINISHED: Sql = Sql::new(
@@ -232,12 +244,23 @@ pub(in crate::tenants) async fn insert(
     Ok(())
 }
 
-/// The tenant, and what it was asked to be, as long as it is unfinished.
-pub(in crate::tenants) async fn birth(
-    db: &Db,
-    tenant_id: Uuid,
-) -> Result<Option<(TenantRow, Option<Value>)>, Fault> {
-    Ok(db.lookup(&BIRTH, &[&tenant_id]).await?.first().map(|row| (tenant(row), row.get(12))))
+/// A tenant that may be unfinished.
+pub(in crate::tenants) struct Unfinished {
+    pub(in crate::tenants) row: TenantRow,
+    /// What it was asked to be, as long as it is unfinished.
+    pub(in crate::tenants) birth: Option<Value>,
+    /// Its schema is there, and the row says where.
+    pub(in crate::tenants) is_placed: bool,
+    pub(in crate::tenants) tenancy: Tenancy,
+}
+
+pub(in crate::tenants) async fn birth(db: &Db, tenant_id: Uuid) -> Result<Option<Unfinished>, Fault> {
+    let rows = db.lookup(&BIRTH, &[&tenant_id]).await?;
+    let unfinished = |row: &Row| {
+        let tenancy = db.tenancy(row, 14)?;
+        Ok(Unfinished { row: tenant(row), birth: row.get(12), is_placed: row.get(13), tenancy })
+    };
+    rows.first().map(unfinished).transpose()
 }
 
 /// Notes where the schema of an unfinished tenant is.
@@ -245,10 +268,13 @@ pub(in crate::tenants) async fn placed(db: &Db, schema: Schema) -> Result<(), Fa
     db.lookup(&PLACED, &[&schema.tenant, &schema.login, &schema.version]).await.map(drop)
 }
 
-/// False if it was not unfinished any more.
-pub(in crate::tenants) async fn activate(tx: &mut PlatformTx, tenant: Uuid) -> Result<bool, Fault> {
+/// The row as it is then; nothing if it was not unfinished any more.
+pub(in crate::tenants) async fn activate(
+    tx: &mut PlatformTx,
+    tenant_id: Uuid,
+) -> Result<Option<TenantRow>, Fault> {
     let now = tx.now();
-    Ok(tx.run(&ACTIVATE, &[&tenant, &now]).await? == 1)
+    Ok(tx.row(&ACTIVATE, &[&tenant_id, &now]).await?.as_ref().map(tenant))
 }
 
 pub(in crate::tenants) async fn unfinished(db: &Db) -> Result<Vec<Uuid>, Fault> {
