@@ -66,7 +66,7 @@ async fn platform(owner: &Owner) -> Result<Vec<Finding>, Fault> {
 }
 
 /// The facts that should be there. Login roles are those that tenants need, and those that there are: one whose tenants
-/// are all gone is no fault.
+/// are all gone is no fault, nor one of another database of the same server, which has nothing in this one.
 fn expected_of_server(found: &Facts, needed: &BTreeSet<u16>) -> Facts {
     let mut logins: BTreeSet<String> = needed.iter().map(|login| login_role(*login)).collect();
     let roles = found.keys().filter(|key| key.kind == Kind::Role).map(|key| key.object.clone());
@@ -83,9 +83,12 @@ fn expected_of_server(found: &Facts, needed: &BTreeSet<u16>) -> Facts {
         facts.extend([
             fact(Kind::Role, login, "attributes", "login noinherit"),
             fact(Kind::Member, "neurosphere_platform", login, "set"),
-            fact(Kind::Grant, "schema extensions", &format!("USAGE to {login}"), ""),
             fact(Kind::Setting, login, "", &settings),
         ]);
+        let (usage, granted) = fact(Kind::Grant, "schema extensions", &format!("USAGE to {login}"), "");
+        if found.contains_key(&usage) || needed.iter().any(|needed| login_role(*needed) == *login) {
+            facts.insert(usage, granted);
+        }
     }
     facts
 }
@@ -128,5 +131,21 @@ mod tests {
         let told: Vec<_> =
             differences.iter().map(|one| format!("{}: {}", one.object(), one.what())).collect();
         assert_eq!(told, ["role neurosphere_app_1: is missing"]);
+    }
+
+    #[test]
+    fn a_login_role_of_another_database_has_nothing_in_this_one() {
+        let both = BTreeSet::from([0, 1]);
+        let without_usage: Facts = expected_of_server(&Facts::new(), &both)
+            .into_iter()
+            .filter(|(key, _)| key.part != "USAGE to neurosphere_app_1")
+            .collect();
+        let told = |needed: &BTreeSet<u16>| -> Vec<String> {
+            let expected = expected_of_server(&without_usage, needed);
+            let differences = differences::between(&expected, &without_usage);
+            differences.iter().map(|one| format!("{}: {}", one.object(), one.what())).collect()
+        };
+        assert_eq!(told(&BTreeSet::from([0])), [""; 0]);
+        assert_eq!(told(&both), ["schema extensions: USAGE is not granted to neurosphere_app_1"]);
     }
 }
