@@ -88,14 +88,14 @@ impl Db {
 
     /// The same on what a cluster has of the control plane: the queue, and the tenants whose schemas it has.
     pub async fn platform_at(&self, cluster: ClusterIndex) -> Result<PlatformTx, Fault> {
-        let tx = PlatformTx::on(self.cluster(cluster)?.control().await?, None, self.clone());
+        let mut tx = PlatformTx::on(self.cluster(cluster)?.control().await?, None, self.clone());
         tx.begin().await?;
         Ok(tx)
     }
 
     /// Begins a transaction on the control plane on somebody's behalf.
     pub async fn operate(&self, scope: &PlatformScope) -> Result<PlatformTx, Fault> {
-        let tx =
+        let mut tx =
             PlatformTx::on(self.cluster(ClusterIndex::MAIN)?.control().await?, Some(*scope), self.clone());
         tx.begin().await?;
         Ok(tx)

@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::failure::OrFailed as _;
-use super::pool::{Connection, Pooled, Use};
+use super::pool::{Connection, Phase, Pooled, Use};
 use super::sql::Sql;
 use super::{Param, Row};
 use crate::error::Fault;
@@ -48,6 +48,8 @@ pub(super) struct Schema {
 pub(super) struct Open<'s> {
     connection: Held<'s>,
     pub(super) schema: Schema,
+    /// How far the connection's last transaction had come.
+    follows: Phase,
     settled: bool,
     /// A statement failed: Postgres would answer COMMIT with a silent rollback.
     failed: bool,
@@ -56,13 +58,27 @@ pub(super) struct Open<'s> {
 impl<'s> Open<'s> {
     /// Takes a connection on which BEGIN is sent next.
     pub(super) fn new(mut connection: Held<'s>, schema: Schema) -> Self {
-        connection.get_mut().in_transaction = true;
-        Self { connection, schema, settled: false, failed: false }
+        let follows = std::mem::replace(&mut connection.get_mut().phase, Phase::Open);
+        Self { connection, schema, follows, settled: false, failed: false }
     }
 
     /// BEGIN, with the role and the time limit.
-    pub(super) async fn begin(&self, preamble: &str) -> Result<(), Fault> {
-        self.connection.client().batch_execute(preamble).await.or_failed("begin a transaction")
+    pub(super) async fn begin(&mut self, preamble: &str) -> Result<(), Fault> {
+        let opening = self.opening(preamble)?;
+        self.connection.client().batch_execute(&opening).await.or_failed("begin a transaction")
+    }
+
+    /// What is left of an earlier transaction is rolled back in the same message.
+    fn opening<'p>(&mut self, preamble: &'p str) -> Result<Cow<'p, str>, Fault> {
+        let may_send_ahead = self.connection.get_mut().may_send_ahead();
+        match self.follows {
+            Phase::Settled => Ok(preamble.into()),
+            Phase::Ending if !may_send_ahead => {
+                self.connection.get_mut().phase = Phase::Ending;
+                Err(Fault::new("begin a transaction: nobody awaited the end of the last one"))
+            }
+            Phase::Open | Phase::Ending => Ok(format!("ROLLBACK; {preamble}").into()),
+        }
     }
 
     /// BEGIN, one statement and COMMIT leave together, so that the answer takes one round trip. When the text is used for
@@ -174,6 +190,7 @@ impl<'s> Open<'s> {
         if self.failed {
             return Err(Fault::new("commit: a statement of this transaction had failed"));
         }
+        self.connection.get_mut().phase = Phase::Ending;
         self.connection.client().batch_execute("COMMIT").await.or_failed("commit")?;
         self.settle();
         Ok(())
@@ -181,7 +198,7 @@ impl<'s> Open<'s> {
 
     fn settle(&mut self) {
         self.settled = true;
-        self.connection.get_mut().in_transaction = false;
+        self.connection.get_mut().phase = Phase::Settled;
     }
 
     fn filled(&self, sql: &Sql) -> Cow<'static, str> {
@@ -248,9 +265,9 @@ impl<'s> Open<'s> {
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        if !self.settled {
+        if !self.settled && self.connection.get_mut().may_send_ahead() {
             // Polling once puts ROLLBACK on the wire, ahead of anything that comes after; the pool awaits another one
-            // before it hands the connection on, since nobody waits for this answer.
+            // before it hands the connection on, since nobody waits for this answer. Behind a pooler that one is the only one.
             drop(self.connection.client().batch_execute("ROLLBACK").now_or_never());
         }
     }

@@ -29,8 +29,18 @@ pub(super) struct Connection {
     pooler: Pooler,
     statements: LruCache<StatementKey, Use>,
     tenants: HashSet<Uuid>,
-    /// Set from before BEGIN is sent until COMMIT or ROLLBACK was confirmed.
-    pub(super) in_transaction: bool,
+    pub(super) phase: Phase,
+}
+
+/// How far a connection's transaction has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// There is none: its COMMIT or ROLLBACK was confirmed.
+    Settled,
+    /// BEGIN was sent, or is just being sent.
+    Open,
+    /// COMMIT was sent too.
+    Ending,
 }
 
 /// The address of the static text and the schema that was filled in: the same pair is always the same statement.
@@ -62,6 +72,13 @@ impl Connection {
         }
     }
 
+    /// Whether anything may be sent before the end of a transaction is answered. With that answer a pooler gives the
+    /// server's connection to somebody else, whatever it has passed on behind it: that would be done in a stranger's
+    /// transaction (<https://github.com/pgbouncer/pgbouncer/issues/759>).
+    pub(super) fn may_send_ahead(&self) -> bool {
+        self.keeps_statements()
+    }
+
     pub(super) fn visit(&mut self, tenant: Uuid) {
         self.tenants.insert(tenant);
     }
@@ -90,7 +107,7 @@ impl managed::Manager for Connections {
             pooler: self.pooler,
             statements: LruCache::new(Connection::STATEMENTS_MAX),
             tenants: HashSet::new(),
-            in_transaction: false,
+            phase: Phase::Settled,
         })
     }
 
@@ -104,9 +121,15 @@ impl managed::Manager for Connections {
         if Self::TENANTS_MAX < connection.tenants.len() {
             return Err(RecycleError::message("retired: it has seen enough tenants"));
         }
-        if connection.in_transaction {
-            connection.client.batch_execute("ROLLBACK").await?;
-            connection.in_transaction = false;
+        match connection.phase {
+            Phase::Settled => {}
+            Phase::Ending if !connection.may_send_ahead() => {
+                return Err(RecycleError::message("closed: nobody awaited the end of its transaction"));
+            }
+            Phase::Open | Phase::Ending => {
+                connection.client.batch_execute("ROLLBACK").await?;
+                connection.phase = Phase::Settled;
+            }
         }
         self.inner.recycle(&mut connection.client, metrics).await
     }

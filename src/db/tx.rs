@@ -46,8 +46,9 @@ impl TenantSession {
 
     /// Begins a transaction: one round trip for BEGIN, role and time limit.
     pub async fn begin(&mut self) -> Result<TenantTx<'_>, Fault> {
-        let tx = TenantTx::open(self);
-        tx.open.begin(&tx.preamble()).await?;
+        let mut tx = TenantTx::open(self);
+        let preamble = tx.preamble();
+        tx.open.begin(&preamble).await?;
         Ok(tx)
     }
 
@@ -169,7 +170,7 @@ impl PlatformTx {
         Self { open: Open::new(Held::Owned(connection), schema), scope, db }
     }
 
-    pub(super) async fn begin(&self) -> Result<(), Fault> {
+    pub(super) async fn begin(&mut self) -> Result<(), Fault> {
         self.open.begin(PLATFORM_PREAMBLE).await
     }
 
