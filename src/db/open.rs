@@ -48,37 +48,37 @@ pub(super) struct Schema {
 pub(super) struct Open<'s> {
     connection: Held<'s>,
     pub(super) schema: Schema,
-    /// How far the connection's last transaction had come.
-    follows: Phase,
     settled: bool,
     /// A statement failed: Postgres would answer COMMIT with a silent rollback.
     failed: bool,
 }
 
 impl<'s> Open<'s> {
-    /// Takes a connection on which BEGIN is sent next.
-    pub(super) fn new(mut connection: Held<'s>, schema: Schema) -> Self {
-        let follows = std::mem::replace(&mut connection.get_mut().phase, Phase::Open);
-        Self { connection, schema, follows, settled: false, failed: false }
+    /// Takes a connection on which nothing is sent yet.
+    pub(super) fn new(connection: Held<'s>, schema: Schema) -> Self {
+        Self { connection, schema, settled: true, failed: false }
     }
 
     /// BEGIN, with the role and the time limit.
     pub(super) async fn begin(&mut self, preamble: &str) -> Result<(), Fault> {
-        let opening = self.opening(preamble)?;
+        let opening = self.opening(preamble, Phase::Open)?;
         self.connection.client().batch_execute(&opening).await.or_failed("begin a transaction")
     }
 
-    /// What is left of an earlier transaction is rolled back in the same message.
-    fn opening<'p>(&mut self, preamble: &'p str) -> Result<Cow<'p, str>, Fault> {
-        let may_send_ahead = self.connection.get_mut().may_send_ahead();
-        match self.follows {
-            Phase::Settled => Ok(preamble.into()),
-            Phase::Ending if !may_send_ahead => {
-                self.connection.get_mut().phase = Phase::Ending;
-                Err(Fault::new("begin a transaction: nobody awaited the end of the last one"))
+    /// What is to be sent first, with which the transaction comes as far as `phase`. What is left of an earlier one is
+    /// rolled back in the same message.
+    fn opening<'p>(&mut self, preamble: &'p str, phase: Phase) -> Result<Cow<'p, str>, Fault> {
+        let connection = self.connection.get_mut();
+        let opening = match connection.phase {
+            Phase::Settled => preamble.into(),
+            Phase::Ending if !connection.may_send_ahead() => {
+                return Err(Fault::new("begin a transaction: nobody awaited the end of the last one"));
             }
-            Phase::Open | Phase::Ending => Ok(format!("ROLLBACK; {preamble}").into()),
-        }
+            Phase::Open | Phase::Ending => format!("ROLLBACK; {preamble}").into(),
+        };
+        connection.phase = phase;
+        self.settled = false;
+        Ok(opening)
     }
 
     /// BEGIN, one statement and COMMIT leave together, so that the answer takes one round trip. When the text is used for
@@ -91,16 +91,20 @@ impl<'s> Open<'s> {
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, Fault> {
         count();
+        let opening = self.opening(preamble, Phase::Ending)?;
         let rows = match self.take_use(sql) {
             None => {
-                let rows = self.at_once(preamble, None, sql, params).await;
+                let rows = self.at_once(&opening, None, sql, params).await;
                 self.put_use(sql, Use::Once);
                 rows
             }
-            Some(Use::Once) => self.preparing(preamble, sql, params).await,
+            Some(Use::Once) => self.preparing(&opening, sql, params).await,
             Some(Use::Prepared(statement)) => {
-                match self.at_once(preamble, Some(&statement), sql, params).await {
-                    Err(error) if is_stale(&error) => self.at_once(preamble, None, sql, params).await,
+                match self.at_once(&opening, Some(&statement), sql, params).await {
+                    Err(error) if is_stale(&error) => {
+                        let opening = self.opening(preamble, Phase::Ending)?;
+                        self.at_once(&opening, None, sql, params).await
+                    }
                     answered => {
                         self.put_use(sql, Use::Prepared(statement));
                         answered
@@ -108,14 +112,12 @@ impl<'s> Open<'s> {
                 }
             }
         };
-        let rows = rows.or_failed("run a statement as a transaction")?;
-        self.settle();
-        Ok(rows)
+        rows.or_failed("run a statement as a transaction")
     }
 
     async fn at_once(
-        &self,
-        preamble: &str,
+        &mut self,
+        opening: &str,
         known: Option<&Statement>,
         sql: &Sql,
         params: &[Param<'_>],
@@ -123,33 +125,40 @@ impl<'s> Open<'s> {
         let text = self.filled(sql);
         let client = self.connection.client();
         let (begun, rows, ended) = futures_util::join!(
-            client.batch_execute(preamble),
+            client.batch_execute(opening),
             query(client, known, &text, sql, params),
             client.batch_execute("COMMIT"),
         );
+        self.ended(ended)?;
         begun?;
-        let rows = rows?;
-        ended?;
-        Ok(rows)
+        rows
+    }
+
+    /// COMMIT was answered, whatever became of what it was to commit.
+    fn ended(&mut self, answer: Result<(), tokio_postgres::Error>) -> Result<(), tokio_postgres::Error> {
+        if answer.is_ok() {
+            self.settle();
+        }
+        answer
     }
 
     /// The role must be on when a statement is prepared, or it may not even look at the table.
     async fn preparing(
         &mut self,
-        preamble: &str,
+        opening: &str,
         sql: &Sql,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
         let text = self.filled(sql);
         let client = self.connection.client();
         let (begun, prepared) =
-            futures_util::join!(client.batch_execute(preamble), client.prepare_typed(&text, sql.types()));
+            futures_util::join!(client.batch_execute(opening), client.prepare_typed(&text, sql.types()));
         begun?;
         let statement = prepared?;
         let (rows, ended) =
             futures_util::join!(client.query(&statement, params), client.batch_execute("COMMIT"));
+        self.ended(ended)?;
         let rows = rows?;
-        ended?;
         self.put_use(sql, Use::Prepared(statement));
         Ok(rows)
     }
