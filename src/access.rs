@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::sync::LazyLock;
 
-use crate::ids::{ApiKeyId, CallId, JobId, OperatorId, TenantId};
+use crate::ids::{ApiKeyId, CallId, JobId, MemberId, OperatorId, SessionId, SignInId, TenantId};
 use crate::tenancy::Tenancy;
 
 macro_rules! named {
@@ -35,8 +35,18 @@ macro_rules! named {
 named! {
     /// A part that somebody plays towards a tenant.
     Role {
-        /// A business itself, through an API key.
+        /// A business itself, through an API key, and those of its members who own it.
         Owner = "owner",
+        /// A member who looks after everything but who owns the business.
+        Admin = "admin",
+        /// A member who works with callers and their calls.
+        Member = "member",
+        /// A member who reads.
+        Viewer = "viewer",
+        /// A member in a role of the business's own: of what an admin may, what the role's scopes hold, and this.
+        Custom = "custom",
+        /// The signing in of somebody of whom nothing is proved yet.
+        Door = "door",
         /// The carrier's signed webhooks.
         Carrier = "carrier",
         /// The voice gateway during a call.
@@ -83,6 +93,18 @@ named! {
         KeysRead = "keys.read",
         /// Make, rotate and revoke the tenant's API keys.
         KeysWrite = "keys.write",
+        /// See who the tenant's members are, and who is invited.
+        MembersRead = "members.read",
+        /// Invite and remove people and say what they may do, up to what one may do oneself.
+        MembersWrite = "members.write",
+        /// Say who owns the tenant.
+        OwnersWrite = "owners.write",
+        /// See and end one's own sessions, and leave.
+        SelfKeep = "self.keep",
+        /// Send somebody what was written to them.
+        MailSend = "mail.send",
+        /// Find out who signs in, and let them in.
+        SignInsHold = "sign_ins.hold",
         /// List tenants and see their state, numbers and hosts.
         TenantsRead = "tenants.read",
         /// Make a tenant.
@@ -101,7 +123,7 @@ named! {
 }
 
 named! {
-    /// What an API key is made for: a named set of actions.
+    /// What an API key, or a role of a tenant's own, is made for: a named set of actions.
     KeyScope {
         /// Read calls, turns, events and summaries.
         CallsRead = "calls:read",
@@ -115,6 +137,10 @@ named! {
         AgentWrite = "agent:write",
         /// Make keys that may do no more, rotate and revoke.
         KeysWrite = "keys:write",
+        /// See members, invitations and roles.
+        MembersRead = "members:read",
+        /// The same, and change who is in, up to what the key itself may do.
+        MembersWrite = "members:write",
         /// All that the tenant's owner may do.
         Everything = "everything",
     }
@@ -154,6 +180,17 @@ impl Rights {
     #[must_use]
     pub const fn both(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    /// What is in one of them at least.
+    #[must_use]
+    pub const fn either(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What a member may in a role of the tenant's own that is made of these scopes.
+    pub fn in_role_of(scopes: &[KeyScope]) -> Self {
+        Self::of(Role::Custom).either(Self::of(Role::Admin).both(Self::within(scopes)))
     }
 
     /// Whether the action is among them.
@@ -217,6 +254,15 @@ fn line<'c>(first: &str, cells: impl Iterator<Item = &'c str>, width: usize) -> 
 pub enum Actor {
     /// An API key.
     ApiKey(ApiKeyId),
+    /// A member, through a session in a browser.
+    Member {
+        /// Who.
+        member: MemberId,
+        /// Through which session.
+        session: SessionId,
+    },
+    /// Somebody who signs in.
+    SignIn(SignInId),
     /// The carrier, through a signed webhook.
     Carrier,
     /// A call in progress.
@@ -233,6 +279,8 @@ impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ApiKey(id) => write!(f, "{id}"),
+            Self::Member { member, .. } => write!(f, "{member}"),
+            Self::SignIn(id) => write!(f, "{id}"),
             Self::Carrier => f.write_str("carrier"),
             Self::Call(id) => write!(f, "{id}"),
             Self::Job(id) => write!(f, "{id}"),
@@ -243,7 +291,7 @@ impl fmt::Display for Actor {
 }
 
 /// The right to act within one tenant, and what may be done in it. Minted in few places, each greppable as `TenantScope::mint`: an API key that was
-/// looked up, a verified webhook and its number, a redeemed stream token, a job's row.
+/// looked up, a session, a verified webhook and its number, a redeemed stream token, a job's row.
 #[derive(Debug, Clone, Copy)]
 pub struct TenantScope {
     tenancy: Tenancy,
@@ -263,6 +311,12 @@ impl TenantScope {
     #[must_use]
     pub fn narrowed(self, scopes: &[KeyScope]) -> Self {
         Self { rights: self.rights.both(Rights::within(scopes)), ..self }
+    }
+
+    /// A member's, in a role of the tenant's own that is made of these scopes.
+    #[must_use]
+    pub fn in_role_of(self, scopes: &[KeyScope]) -> Self {
+        Self { role: Role::Custom, rights: Rights::in_role_of(scopes), ..self }
     }
 
     /// The tenant.
@@ -347,11 +401,24 @@ mod tests {
         for scope in KeyScope::ALL {
             assert!(owner.cover(Rights::within(&[*scope])), "{}", scope.name());
         }
-        assert_eq!(Rights::within(&[KeyScope::Everything]), owner);
+        let own = Rights::of(Role::Custom);
+        assert_eq!(Rights::within(&[KeyScope::Everything]).either(own), owner);
         let both = Rights::within(&[KeyScope::CallsRead, KeyScope::AgentWrite]);
         assert!(both.include(Action::CallsRead) && both.include(Action::AgentWrite));
         assert!(!both.include(Action::CallersRead) && !both.include(Action::KeysWrite));
         assert!(owner.cover(both) && !both.cover(owner));
         assert_eq!(Rights::within(&[]), Rights::default());
+    }
+
+    #[test]
+    fn each_role_may_all_that_the_one_below_it_may() {
+        let ranks = [Role::Owner, Role::Admin, Role::Member, Role::Viewer, Role::Custom].map(Rights::of);
+        assert!(ranks.windows(2).all(|two| two[0].cover(two[1]) && two[0] != two[1]));
+        let all = Rights::in_role_of(KeyScope::ALL);
+        assert_eq!(all, Rights::of(Role::Admin), "no role of a tenant's own may more than an admin");
+        assert_eq!(Rights::in_role_of(&[]), Rights::of(Role::Custom));
+        let reader = Rights::in_role_of(&[KeyScope::CallsRead]);
+        assert!(reader.include(Action::CallsRead) && reader.include(Action::SelfKeep));
+        assert!(!reader.include(Action::CallersRead) && !reader.include(Action::MembersRead));
     }
 }

@@ -113,6 +113,18 @@ ids! {
     JobId = "job";
     /// Somebody of the platform's own team.
     OperatorId = "operator";
+    /// A human who signs in.
+    PersonId = "person";
+    /// A person in a tenant.
+    MemberId = "member";
+    /// A role of a tenant's own.
+    RoleId = "role";
+    /// An invitation to become a member.
+    InvitationId = "invitation";
+    /// A member's session in a browser (not its secret).
+    SessionId = "session";
+    /// One attempt to sign in.
+    SignInId = "signin";
 }
 
 /// The name of a Postgres cluster in the registry; the control plane's is `main`.

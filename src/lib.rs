@@ -29,7 +29,7 @@
 //! | [`http`], [`graphql`] | transports: decode, call one operation, encode |
 //! | [`voice`] | a live call: a pure machine and a thin shell |
 //! | [`jobs`] | the queue, and the worker that runs it |
-//! | [`audit`] ← [`operators`] ← [`templates`] ← [`tenants`] ← [`callers`] ← [`memory`] ← [`calls`] | slices, in the only order in which they may call each other |
+//! | [`audit`] ← [`templates`] ← [`tenants`] ← [`identity`] ← [`operators`] ← [`callers`] ← [`memory`] ← [`calls`] | slices, in the only order in which they may call each other |
 //! | [`providers`] | Twilio's and OpenAI's wires and clients |
 //! | [`db`] | the only place that speaks to Postgres |
 //! | [`access`], [`clock`], [`config`], [`error`], [`ids`], [`refusals`], [`secret`], [`sentences`], [`telemetry`] | what everybody uses |
@@ -57,6 +57,7 @@ pub mod db;
 pub mod error;
 pub mod graphql;
 pub mod http;
+pub mod identity;
 pub mod ids;
 pub mod jobs;
 pub mod memory;

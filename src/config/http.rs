@@ -16,6 +16,8 @@ pub struct Http {
     pub base_domain: String,
     /// Where the platform's own API is (`PLATFORM_HOST`); never a name that a tenant can have.
     pub platform_host: String,
+    /// Where people prove who they are (`AUTH_HOST`), for all tenants; never a name that a tenant can have.
+    pub auth_host: String,
 }
 
 impl Reader<'_> {
@@ -24,12 +26,21 @@ impl Reader<'_> {
         let default_public = listen.map_or_else(String::new, |at: SocketAddr| format!("http://{at}"));
         let public_url = self.url("PUBLIC_URL", &default_public);
         let base_domain = self.base_domain();
-        let platform_host = base_domain.as_deref().and_then(|base| self.platform_host(base));
+        let platform_host =
+            base_domain.as_deref().and_then(|base| self.kept_host("PLATFORM_HOST", "platform", base));
+        let auth_host = base_domain.as_deref().and_then(|base| self.kept_host("AUTH_HOST", "auth", base));
+        let auth_host = match (auth_host, &platform_host) {
+            (Some(auth), Some(platform)) if auth == *platform => {
+                self.must(None, "AUTH_HOST and PLATFORM_HOST must be two hosts")
+            }
+            (auth_host, _) => auth_host,
+        };
         Some(Http {
             listen: listen?,
             public_url: public_url?,
             base_domain: base_domain?,
             platform_host: platform_host?,
+            auth_host: auth_host?,
         })
     }
 
@@ -38,12 +49,11 @@ impl Reader<'_> {
     }
 
     /// Of the names below the base domain, one is kept from tenants for this.
-    fn platform_host(&mut self, base: &str) -> Option<String> {
-        let kept = format!("platform.{base}");
-        let host = self.host_name("PLATFORM_HOST", &kept)?;
+    fn kept_host(&mut self, variable: &str, label: &str, base: &str) -> Option<String> {
+        let kept = format!("{label}.{base}");
+        let host = self.host_name(variable, &kept)?;
         let below = host.strip_suffix(base).is_some_and(|rest| rest.ends_with('.'));
-        let mistake =
-            format!("PLATFORM_HOST is {host:?}; below {base} it is {kept}, other names are tenants'");
+        let mistake = format!("{variable} is {host:?}; below {base} it is {kept}, other names are tenants'");
         self.must((host == kept || !below).then_some(host), &mistake)
     }
 

@@ -336,6 +336,12 @@ mod tests {
             assert_eq!(host(&[base, ("PLATFORM_HOST", bad)]), None, "{bad}");
         }
         assert_eq!(host(&[("BASE_DOMAIN", "neurosphere.ai:8080")]), None);
+        let auth = |more: &[(&str, &str)]| given(more).map(|config| config.http.auth_host).ok();
+        assert_eq!(auth(&[base]), told("auth.neurosphere.ai"));
+        assert_eq!(auth(&[base, ("AUTH_HOST", "signin.example.net")]), told("signin.example.net"));
+        assert_eq!(auth(&[base, ("AUTH_HOST", "peterson.neurosphere.ai")]), None);
+        let one = [("AUTH_HOST", "a.example.net"), ("PLATFORM_HOST", "a.example.net")];
+        assert_eq!(auth(&one), None, "an operator's cookies are nobody else's");
     }
 
     #[test]

@@ -40,7 +40,13 @@ enum Lane {
 impl Lane {
     const fn of(role: Role) -> Self {
         match role {
-            Role::Owner | Role::Operator => Self::Requests,
+            Role::Owner
+            | Role::Admin
+            | Role::Member
+            | Role::Viewer
+            | Role::Custom
+            | Role::Door
+            | Role::Operator => Self::Requests,
             Role::Carrier | Role::Call => Self::Calls,
             Role::Job | Role::Keeper => Self::Jobs,
         }

@@ -66,6 +66,10 @@ pub(super) enum ApiKeyScope {
     AgentWrite,
     /// See keys, make some that may do no more, rotate and revoke them.
     KeysWrite,
+    /// See members, invitations and roles.
+    MembersRead,
+    /// The same, and change who is in, up to what the key itself may do.
+    MembersWrite,
     /// Everything that this API offers.
     Everything,
 }

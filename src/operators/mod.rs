@@ -73,9 +73,13 @@ pub async fn own(tx: &mut PlatformTx) -> Result<Operator, Error> {
     let scope = tx.permit(Action::AuditRead)?;
     match scope.actor() {
         Actor::Operator(id) => get(tx, id).await,
-        Actor::ApiKey(_) | Actor::Carrier | Actor::Call(_) | Actor::Job(_) | Actor::CommandLine => {
-            Err(Error::NotFound("operator"))
-        }
+        Actor::ApiKey(_)
+        | Actor::Member { .. }
+        | Actor::SignIn(_)
+        | Actor::Carrier
+        | Actor::Call(_)
+        | Actor::Job(_)
+        | Actor::CommandLine => Err(Error::NotFound("operator")),
     }
 }
 

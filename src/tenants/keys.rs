@@ -219,7 +219,16 @@ fn must_not_exceed(scope: &TenantScope, key: &Key) -> Result<(), Error> {
     let own = match scope.role() {
         // A tenant's first key comes from there, too.
         Role::Operator => Rights::of(Role::Owner),
-        Role::Owner | Role::Carrier | Role::Call | Role::Job | Role::Keeper => scope.rights(),
+        Role::Owner
+        | Role::Admin
+        | Role::Member
+        | Role::Viewer
+        | Role::Custom
+        | Role::Door
+        | Role::Carrier
+        | Role::Call
+        | Role::Job
+        | Role::Keeper => scope.rights(),
     };
     if own.cover(key.rights()) {
         return Ok(());

@@ -76,7 +76,8 @@ impl Host {
         &self.name
     }
 
-    fn slug(&self) -> &str {
+    /// The slug; empty where the host is none below the base domain.
+    pub fn slug(&self) -> &str {
         self.slug.as_ref().map_or("", Slug::as_str)
     }
 }

@@ -11,11 +11,12 @@ const TEST_LINES_MAX: usize = 800;
 const BANNED_NAMES: [&str; 8] = ["util", "utils", "helper", "helpers", "common", "misc", "types", "manager"];
 const BANNED_NAMES_TOO: [&str; 2] = ["service", "services"];
 /// Folders of rules and data; none of them may know how it is reached.
-const SLICES: [&str; 8] =
-    ["audit", "operators", "templates", "tenants", "callers", "memory", "calls", "jobs"];
+const SLICES: [&str; 9] =
+    ["audit", "templates", "tenants", "identity", "operators", "callers", "memory", "calls", "jobs"];
 const RIMS: [&str; 4] = ["graphql", "http", "app", "voice"];
 /// A slice may use those before it, never those after it.
-const SLICE_ORDER: [&str; 7] = ["audit", "operators", "templates", "tenants", "callers", "memory", "calls"];
+const SLICE_ORDER: [&str; 8] =
+    ["audit", "templates", "tenants", "identity", "operators", "callers", "memory", "calls"];
 
 struct Source {
     path: String,

@@ -116,7 +116,7 @@ async fn a_key_may_what_its_scopes_hold_and_nothing_else() {
                     { errors { code } } }";
     let update = "mutation { updateAgent(input: {voice: \"cedar\"}) { errors { code } } }";
     let deeds = [
-        ("{ tenant { name } }", "cCaAwke"),
+        ("{ tenant { name } }", "cCaAwkmMe"),
         ("{ calls { nodes { id } } }", "ce"),
         ("{ callers { nodes { id } } }", "CAe"),
         ("{ agent { voice } }", "awe"),
@@ -124,7 +124,7 @@ async fn a_key_may_what_its_scopes_hold_and_nothing_else() {
         (remember, "Ae"),
         (update, "we"),
     ];
-    let scopes = KeyScope::ALL.iter().copied().zip("cCAawke".chars());
+    let scopes = KeyScope::ALL.iter().copied().zip("cCAawkmMe".chars());
     for (scope, letter) in scopes {
         let (_, key) = stage.made(&[scope]).await;
         for (deed, may) in deeds {

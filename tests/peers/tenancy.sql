@@ -56,15 +56,21 @@ create temporary view shared as
     select tablename::name as name from pg_tables where schemaname = 'platform' and tablename <> 'schema_history';
 select policies_are('platform', name, case
     when name in ('templates', 'template_versions', 'plans') then array['platform_all', 'everyone']
-    when name in ('tenants', 'slugs', 'domains', 'phone_numbers', 'api_keys', 'stream_tokens', 'jobs', 'audit', 'audit_heads')
+    when name in ('tenants', 'slugs', 'domains', 'phone_numbers', 'api_keys', 'stream_tokens', 'jobs', 'audit', 'audit_heads',
+                  'roles', 'members', 'invitations', 'sessions')
         then array['platform_all', 'own_rows']
     else array['platform_all'] end) from shared;
 select policy_roles_are('platform', name, 'platform_all', array['neurosphere_platform']) from shared;
 select table_privs_are('platform', name, '{a}', array[]::text[])
-  from unnest(array['credentials', 'operators', 'operator_keys', 'slug_claims', 'schema_ledger', 'applied_files']) name;
+  from unnest(array['credentials', 'operators', 'operator_keys', 'slug_claims', 'schema_ledger', 'applied_files', 'people', 'identities',
+                    'sign_ins', 'roles', 'members', 'sessions']) name;
 select table_privs_are('platform', 'api_keys', '{a}', array['DELETE']);
 select column_privs_are('platform', 'api_keys', 'secret_sha256', '{a}', array['INSERT'], 'No tenant reads the digest of a key');
 select column_privs_are('platform', 'api_keys', 'scopes', '{a}', array['SELECT', 'INSERT'], 'What a key may do stays so');
+select table_privs_are('platform', 'invitations', '{a}', array['DELETE']);
+select column_privs_are('platform', 'sessions', 'secret_sha256', '{a}', array[]::text[], 'No tenant reads what opens a session');
+select column_privs_are('platform', 'invitations', 'token_sha256', '{a}', array['UPDATE'], 'No tenant reads what accepts an invitation');
+select column_privs_are('platform', 'members', 'person_id', '{a}', array[]::text[], 'No tenant finds out who else a person is');
 select table_privs_are('platform', 'audit', role, array['SELECT', 'INSERT'])
   from unnest(array['{a}', 'neurosphere_platform']) role;
 select isnt_definer('platform', 'refuse_change', array[]::text[]);
@@ -94,7 +100,7 @@ set local role neurosphere_platform;
 select throws_ok(format('select from {a}.%I', name), '42501') from own;
 set local role neurosphere_app;
 select throws_ok(format('select from {a}.%I', name), '42501') from own;
-select throws_ok(format('select from platform.%I', name), '42501') from unnest(array['credentials', 'api_keys', 'operator_keys']) name;
+select throws_ok(format('select from platform.%I', name), '42501') from unnest(array['credentials', 'api_keys', 'operator_keys', 'people', 'sessions']) name;
 select throws_ok('create temporary table callers (x integer)', '42501');
 reset role;
 

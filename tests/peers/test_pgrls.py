@@ -35,8 +35,8 @@ EXPLAINED = [
 # What its prover cannot decide, as it knows no role names: a tenant's rows are those of the tenant whose id is in the
 # name of the role that it is.
 UNDECIDED = {f"platform.{table}" for table in
-             ("api_keys", "audit", "audit_heads", "domains", "jobs", "phone_numbers", "slugs", "stream_tokens",
-              "tenants")}
+             ("api_keys", "audit", "audit_heads", "domains", "invitations", "jobs", "members", "phone_numbers", "roles",
+              "sessions", "slugs", "stream_tokens", "tenants")}
 
 # A fault of the control plane, and what is found of it.
 FAULTS = [

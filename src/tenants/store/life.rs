@@ -37,13 +37,19 @@ const LIMITS: Sql = Sql::new(
 );
 /// Everything that leads to a tenant or was done for it. Its row and its names stay, so that nobody takes them, and its
 /// log.
-const FORGET: [Sql; 6] = [
+const FORGET: [Sql; 12] = [
     Sql::new("delete from platform.phone_numbers where tenant_id = $1", &[Type::UUID]),
     Sql::new("delete from platform.domains where tenant_id = $1", &[Type::UUID]),
     Sql::new("delete from platform.credentials where tenant_id = $1", &[Type::UUID]),
     Sql::new("delete from platform.api_keys where tenant_id = $1", &[Type::UUID]),
     Sql::new("delete from platform.stream_tokens where tenant_id = $1", &[Type::UUID]),
     Sql::new("delete from platform.jobs where tenant_id = $1", &[Type::UUID]),
+    Sql::new("delete from platform.sign_ins where tenant_id = $1", &[Type::UUID]),
+    Sql::new("delete from platform.sessions where tenant_id = $1", &[Type::UUID]),
+    Sql::new("delete from platform.invitations where tenant_id = $1", &[Type::UUID]),
+    Sql::new("delete from platform.members where tenant_id = $1", &[Type::UUID]),
+    Sql::new("delete from platform.roles where tenant_id = $1", &[Type::UUID]),
+    Sql::new("delete from platform.identities where tenant_id = $1", &[Type::UUID]),
 ];
 const GONE: Sql = Sql::new(
     "update platform.tenants set state = 'deleted', closes_at = null, name = slug, limits = '{}', birth = null,
