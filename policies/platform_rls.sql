@@ -59,7 +59,7 @@ grant select (id, tenant_id, name, scopes, created_at, removed_at, asked_as, ask
 grant select (id, tenant_id, email, role, role_id, invited_by, created_at, expires_at, mails, sent_at, accepted_at,
               revoked_at, asked_as, asked_sha256),
     insert (id, tenant_id, email, role, role_id, invited_by, created_at, expires_at, asked_as, asked_sha256),
-    update (expires_at, mails, sent_at, token_sha256, revoked_at), delete on platform.invitations to neurosphere_tenants;
+    update (expires_at, mails, sent_at, token_sha256, revoked_at) on platform.invitations to neurosphere_tenants;
 grant select (id, tenant_id, member_id, factors, agent, address, created_at, seen_at, expires_at, revoked_at),
     update (revoked_at) on platform.sessions to neurosphere_tenants;
 grant select, insert on platform.jobs, platform.audit to neurosphere_tenants;

@@ -15,13 +15,15 @@ use crate::db::listen::Hub;
 use crate::db::owner::Owners;
 use crate::error::{Fault, OrFault as _};
 use crate::graphql::Door;
+use crate::identity::jobs::{Post, Sites};
+use crate::identity::last_use::LastUse;
 use crate::jobs::runner::{Handlers, Runner};
 use crate::providers::dns::Dns;
+use crate::providers::mail::Mailer;
 use crate::providers::openai::text::TextModels;
 use crate::tenancy::ClusterIndex;
-use crate::tenants::last_use::LastUse;
 use crate::voice::{Gateway, Limits};
-use crate::{calls, http, jobs, memory, providers, telemetry, tenants};
+use crate::{calls, http, identity, jobs, memory, providers, telemetry, tenants};
 
 /// Which parts of the service a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +55,9 @@ pub struct App {
     pub http: reqwest::Client,
     /// Name servers.
     pub dns: Dns,
-    /// When API keys were used.
+    /// How people are written to.
+    pub post: Post,
+    /// When API keys and sessions were used.
     pub last_use: LastUse,
     /// The right to make and remove schemas, where this process has it.
     pub owners: Option<Owners>,
@@ -74,6 +78,7 @@ impl App {
             models: TextModels::new(&config.openai, &http),
             http,
             dns: Dns::new(config.dns_server)?,
+            post: post(&config)?,
             last_use: LastUse::default(),
             owners: Owners::of(&config.database)?,
             clock,
@@ -106,6 +111,11 @@ impl App {
             let (db, models) = (db.clone(), models.clone());
             async move { calls::jobs::conclude(&db, &models, &attempt).await }
         });
+        let (db, post) = (self.db.clone(), self.post.clone());
+        let handlers = handlers.with(identity::jobs::MAIL_INVITATION, move |attempt| {
+            let (db, post) = (db.clone(), post.clone());
+            async move { identity::jobs::send_invitation(&db, &post, &attempt).await }
+        });
         let db = self.db.clone();
         handlers.with(calls::jobs::CLOSE, move |attempt| {
             let db = db.clone();
@@ -119,6 +129,11 @@ impl App {
         let handlers = handlers.with_keeper(tenants::jobs::MIRROR, move |attempt| {
             let db = db.clone();
             async move { tenants::jobs::mirror(&db, &attempt).await }
+        });
+        let (db, post) = (self.db.clone(), self.post.clone());
+        let handlers = handlers.with_keeper(identity::jobs::MAIL_LINK, move |attempt| {
+            let (db, post) = (db.clone(), post.clone());
+            async move { identity::jobs::send_link(&db, &post, &attempt).await }
         });
         let (db, dns) = (self.db.clone(), self.dns.clone());
         let handlers = handlers.with_keeper(tenants::jobs::VERIFY_DOMAIN, move |attempt| {
@@ -134,6 +149,11 @@ impl App {
         let handlers = handlers.with_keeper(jobs::SWEEP, move |_| {
             let db = db.clone();
             async move { jobs::sweep(&db).await }
+        });
+        let db = self.db.clone();
+        let handlers = handlers.with_keeper(identity::jobs::SWEEP, move |_| {
+            let db = db.clone();
+            async move { identity::jobs::sweep(&db).await }
         });
         let Some(owners) = &self.owners else { return handlers };
         let (db, by) = (self.db.clone(), owners.clone());
@@ -191,6 +211,7 @@ impl App {
         });
         let stopped = stop.clone().cancelled_owned();
         tasks.spawn(async move {
+            let site = site.into_make_service_with_connect_info::<SocketAddr>();
             if let Err(error) = axum::serve(listener, site).with_graceful_shutdown(stopped).await {
                 tracing::error!(%error, "the HTTP server failed");
             }
@@ -205,6 +226,7 @@ impl App {
             let door = Door { db: self.db.clone(), hub: self.hub.clone(), tasks: tasks.clone() };
             let last_use = self.last_use.clone();
             routes = routes.merge(http::graphql::routes(door, last_use, &self.config, stop.clone()));
+            routes = routes.merge(http::pages::routes(self.db.clone(), &self.config));
         }
         if matches!(only, Only::Everything | Only::Voice) {
             routes = routes.merge(http::twilio::routes(self.voice.clone()));
@@ -213,12 +235,18 @@ impl App {
     }
 }
 
+fn post(config: &Config) -> Result<Post, Fault> {
+    let mailer = config.mail.as_ref().map(Mailer::new).transpose()?;
+    let sites = Sites { base_domain: config.http.base_domain.clone(), port: config.http.port() };
+    Ok(Post { mailer, auth_host: config.http.auth_host.clone(), sites })
+}
+
 /// Has everything looked after that nobody asks for: what an earlier process left half done, and what is swept daily.
 async fn resume(db: &Db) -> Result<(), Fault> {
     tenants::jobs::resume(db).await?;
     let mut tx = db.platform().await?;
     let now = tx.now();
-    for sweep in [&calls::jobs::SWEEP_TOKENS, &jobs::SWEEP] {
+    for sweep in [&calls::jobs::SWEEP_TOKENS, &identity::jobs::SWEEP, &jobs::SWEEP] {
         jobs::enqueue_daily(&mut tx, sweep, now).await?;
     }
     tx.commit().await

@@ -26,6 +26,9 @@ enum Command {
     /// Make, list, change and close tenants
     #[command(subcommand)]
     Tenant(Box<commands::tenant::Tenant>),
+    /// Invite, list and remove the people of a tenant
+    #[command(subcommand)]
+    Member(commands::member::Member),
     /// Add, list and disable the platform's own team
     #[command(subcommand)]
     Operator(commands::operator::Operator),
@@ -69,6 +72,7 @@ async fn run(command: Command) -> Result<ExitCode, String> {
         Command::Serve(serve) => serve.run().await,
         Command::Migrate(migrate) => migrate.run().await,
         Command::Tenant(tenant) => tenant.run().await,
+        Command::Member(member) => member.run().await.map(|()| ExitCode::SUCCESS),
         Command::Operator(operator) => operator.run().await,
         Command::Audit(audit) => audit.run().await,
         Command::Template(template) => template.run().await,

@@ -342,7 +342,7 @@ impl Domain {
         match self {
             Self::Ask { slug, host } => {
                 let id = life::named(&mut tx, &slug).await.map_err(refused)?.id;
-                let asked = domains::ask(&mut tx, id, &host, &desk.operations.base_domain).await;
+                let asked = domains::ask(&mut tx, id, &host, &desk.operations.http.base_domain).await;
                 let domain = asked.map_err(refused)?;
                 tx.commit().await.map_err(told)?;
                 println!("publish   {}  TXT  \"{}\"", domain.record_name(), domain.record_value());
@@ -372,7 +372,7 @@ impl Domain {
 async fn print_created(desk: &Desk, create: Create) -> Result<(), String> {
     let created = create.run(desk).await?;
     println!("tenant   {}  {}", created.tenant.slug, created.tenant.name);
-    println!("host     {}.{}", created.tenant.slug, desk.operations.base_domain);
+    println!("host     {}.{}", created.tenant.slug, desk.operations.http.base_domain);
     match created.api_key {
         Some(key) => println!("API key  {}   (shown this once)", key.reveal()),
         None => println!("API key  was shown when this request was made first, more than a day ago"),

@@ -98,7 +98,7 @@ impl TenantKey {
 }
 
 /// The tenant's own rows of the control plane, for whoever is at the command line: its keys, and none of its data.
-async fn of_tenant(desk: &Desk, slug: &Slug) -> Result<TenantSession, String> {
+pub(super) async fn of_tenant(desk: &Desk, slug: &Slug) -> Result<TenantSession, String> {
     let mut tx = desk.begin().await?;
     let tenant = life::named(&mut tx, slug).await.map_err(refused)?;
     tx.commit().await.map_err(told)?;

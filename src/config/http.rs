@@ -18,6 +18,16 @@ pub struct Http {
     pub platform_host: String,
     /// Where people prove who they are (`AUTH_HOST`), for all tenants; never a name that a tenant can have.
     pub auth_host: String,
+    /// How many proxies of ours stand in front (`PROXIES`), each of which adds to `X-Forwarded-For` whom it was called by.
+    pub proxies: u8,
+}
+
+impl Http {
+    /// The port that browsers must be told: that of this very machine, which nothing stands in front of.
+    pub fn port(&self) -> Option<u16> {
+        let is_here = self.base_domain == "localhost" || self.base_domain.ends_with(".localhost");
+        is_here.then(|| self.listen.port())
+    }
 }
 
 impl Reader<'_> {
@@ -35,16 +45,18 @@ impl Reader<'_> {
             }
             (auth_host, _) => auth_host,
         };
+        let proxies = self.parsed("PROXIES", "0", "how many proxies stand in front, e.g. 1");
         Some(Http {
             listen: listen?,
             public_url: public_url?,
             base_domain: base_domain?,
             platform_host: platform_host?,
             auth_host: auth_host?,
+            proxies: proxies?,
         })
     }
 
-    pub(super) fn base_domain(&mut self) -> Option<String> {
+    fn base_domain(&mut self) -> Option<String> {
         self.host_name("BASE_DOMAIN", "localhost")
     }
 

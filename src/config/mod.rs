@@ -3,6 +3,7 @@
 
 mod database;
 mod http;
+mod mail;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use url::Url;
 
 pub use database::{Cluster, Database, Pooler, login_role};
 pub use http::Http;
+pub use mail::Mail;
 
 use crate::secret::{MasterKey, Secret};
 
@@ -20,6 +22,8 @@ pub struct Config {
     pub database: Database,
     /// Where we listen and under which names we are reached.
     pub http: Http,
+    /// Through which server mail is sent; none where none is given.
+    pub mail: Option<Mail>,
     /// The telephone carrier.
     pub twilio: Twilio,
     /// The model provider.
@@ -105,6 +109,7 @@ impl Config {
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, Mistakes> {
         let mut from = Reader { get: &get, mistakes: Vec::new() };
         let http = from.http();
+        let mail = from.mail(http.as_ref().map(|http| http.base_domain.as_str()));
         let master_key = from.required("MASTER_KEY", "make one with: openssl rand -hex 32");
         let master_key = master_key.and_then(|hex| {
             from.must(
@@ -143,6 +148,7 @@ impl Config {
             Some(Self {
                 database: database?,
                 http: http?,
+                mail,
                 twilio: Twilio {
                     account_sid: twilio_sid?,
                     auth_token: Secret::new(twilio_token?),
@@ -172,8 +178,10 @@ impl Config {
 pub struct Operations {
     /// Where Postgres is.
     pub database: Database,
-    /// Tenants are `{slug}.BASE_DOMAIN`.
-    pub base_domain: String,
+    /// Under which names we are reached.
+    pub http: Http,
+    /// Whether `SMTP_URL` is set, so that workers send mail.
+    pub sends_mail: bool,
     /// Seals tenants' credentials.
     pub master_key: MasterKey,
 }
@@ -196,10 +204,11 @@ impl Operations {
             from.mistakes
                 .push("DATABASE_URL is not set: this command needs the owner's connection".to_owned());
         }
-        let base_domain = from.base_domain();
-        match (database, base_domain, master_key) {
-            (Some(database), Some(base_domain), Some(master_key)) if from.mistakes.is_empty() => {
-                Ok(Self { database, base_domain, master_key })
+        let http = from.http();
+        let sends_mail = from.found("SMTP_URL").is_some();
+        match (database, http, master_key) {
+            (Some(database), Some(http), Some(master_key)) if from.mistakes.is_empty() => {
+                Ok(Self { database, http, sends_mail, master_key })
             }
             _ => Err(Mistakes(from.mistakes)),
         }

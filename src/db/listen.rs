@@ -21,7 +21,7 @@ words! {
         Jobs = "jobs",
         /// Something was written of a call: the tenant and the call.
         Calls = "calls",
-        /// A key may open nothing any more: the tenant.
+        /// A key or a session may open nothing any more: the tenant.
         Keys = "keys",
     }
 }

@@ -1,7 +1,10 @@
 //! HTTP: the layers around every route, and the routes that belong to nobody else: health and metrics. Decodes, calls
 //! one operation, encodes; must never know a rule of the business, nor SQL.
 
+mod cookies;
 pub mod graphql;
+mod origin;
+pub mod pages;
 pub mod twilio;
 
 use axum::Router;
@@ -47,10 +50,14 @@ pub fn site(routes: Router, vitals: Vitals) -> Router {
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
 }
 
-/// The path without its query, and without the token of a media stream.
+/// The path without its query, and without the token of a media stream or of a link.
 fn span(request: &axum::extract::Request) -> tracing::Span {
     let path = request.uri().path();
-    let path = if path.starts_with("/twilio/media/") { "/twilio/media/{token}" } else { path };
+    let path = match path {
+        media if media.starts_with("/twilio/media/") => "/twilio/media/{token}",
+        link if link.starts_with("/link/") => "/link/{token}",
+        other => other,
+    };
     let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
     tracing::info_span!("http", method = %request.method(), path, request_id = id)
 }

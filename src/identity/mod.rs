@@ -5,7 +5,13 @@
 //! A person belongs to no tenant, and no tenant sees one: what it sees are its own members, whose rows have copies of name
 //! and address. Start at [`sign_in`].
 
+mod asked;
+pub mod invitations;
+pub mod jobs;
+pub mod last_use;
+pub mod members;
 pub mod people;
+pub mod roles;
 pub mod sessions;
 pub mod sign_in;
 mod store;
@@ -14,6 +20,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::access::Role;
+use crate::error::Error;
 use crate::ids::RoleId;
 use crate::words::words;
 
@@ -123,6 +130,10 @@ words! {
         /// The tenant's own issuer said so; what it says counts in that tenant alone.
         Sso = "sso",
     }
+}
+
+fn conflict(code: &'static str, message: &str) -> Error {
+    Error::Conflict { code, message: message.to_owned() }
 }
 
 #[cfg(test)]

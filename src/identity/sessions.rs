@@ -1,13 +1,16 @@
 //! Sessions: through which a member acts from a browser. A session names one tenant, is opened at the end of a sign-in, and
 //! is looked up at every request, so that what ends it ends it at once. Must never know how its secret is carried.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
 
 use super::{Standing, store};
-use crate::access::{Actor, TenantScope};
+use crate::access::{Action, Actor, TenantScope};
+use crate::audit::{self, Deed};
 use crate::db::Db;
-use crate::db::tx::PlatformTx;
-use crate::error::Fault;
+use crate::db::page::Page;
+use crate::db::tx::{PlatformTx, TenantTx};
+use crate::error::{Error, Fault};
 use crate::ids::{MemberId, SessionId, TenantId};
 use crate::secret::{self, Secret};
 use crate::tenants::reach::Host;
@@ -44,6 +47,27 @@ impl Browser {
     }
 }
 
+/// A session, without what opens it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose.
+    pub member: MemberId,
+    /// How the member proved who it is.
+    pub factors: Vec<String>,
+    /// The browser, as it names itself.
+    pub agent: String,
+    /// Where it was when it signed in.
+    pub address: String,
+    /// Since when.
+    pub created_at: DateTime<Utc>,
+    /// When it was last used, to a few minutes.
+    pub seen_at: DateTime<Utc>,
+    /// When it is over, however much it is used.
+    pub expires_at: DateTime<Utc>,
+}
+
 /// A session that is to be opened.
 #[derive(Debug, Clone, Copy)]
 pub struct Opening<'a> {
@@ -55,6 +79,56 @@ pub struct Opening<'a> {
     pub factors: &'a [String],
     /// From where.
     pub browser: &'a Browser,
+}
+
+/// The session through which somebody acts, if it is one.
+pub fn acting(scope: &TenantScope) -> Option<SessionId> {
+    match scope.actor() {
+        Actor::Member { session, .. } => Some(session),
+        Actor::ApiKey(_)
+        | Actor::SignIn(_)
+        | Actor::Carrier
+        | Actor::Call(_)
+        | Actor::Job(_)
+        | Actor::Operator(_)
+        | Actor::CommandLine => None,
+    }
+}
+
+/// The sessions of a member that open the API now, newest first.
+pub async fn of_member(tx: &mut TenantTx<'_>, member: MemberId, page: Page) -> Result<Vec<Session>, Error> {
+    tx.permit(whose(tx.scope(), member))?;
+    Ok(store::sessions::of_member(tx, member, page).await?)
+}
+
+/// Ends a session, at once and for good. One that is over already is none.
+pub async fn revoke(tx: &mut TenantTx<'_>, id: SessionId) -> Result<SessionId, Error> {
+    tx.permit(Action::SelfKeep).or_else(|_| tx.permit(Action::MembersWrite))?;
+    let session = store::sessions::find(tx, id).await?.ok_or(Error::NotFound("session"))?;
+    if tx.permit(whose(tx.scope(), session.member)).is_err() {
+        return Err(Error::NotFound("session"));
+    }
+    store::sessions::revoke(tx, id).await?;
+    let (subject, before) = (session.member.to_string(), json!({"session": id.to_string()}));
+    let deed =
+        Deed { action: "sessions.revoke", subject: &subject, reason: None, before, after: Value::Null };
+    audit::record_own(tx, deed).await?;
+    Ok(id)
+}
+
+/// Ends the session whose secret that is, by whoever has it.
+pub async fn end(db: &Db, host: &Host, secret: &Secret) -> Result<(), Error> {
+    let Some(scope) = holder(db, host, secret).await? else { return Ok(()) };
+    let Some(id) = acting(&scope) else { return Ok(()) };
+    let mut session = db.registry(&scope).await?;
+    let mut tx = session.begin().await?;
+    revoke(&mut tx, id).await?;
+    Ok(tx.commit().await?)
+}
+
+/// One's own sessions are everybody's to look after, others' those of whoever looks after members.
+fn whose(scope: &TenantScope, member: MemberId) -> Action {
+    if store::acting_member(scope) == Some(member) { Action::SelfKeep } else { Action::MembersWrite }
 }
 
 /// Opens a session, in the transaction in which somebody proved who they are, and gives its secret.

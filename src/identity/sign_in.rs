@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::sessions::{self, Browser, Opening};
-use super::{Address, Method, store};
+use super::{Address, Method, Standing, people, store};
 use crate::access::{Action, Actor, PlatformScope, Role};
 use crate::audit::{self, Chain, Deed};
 use crate::db::Db;
@@ -24,6 +24,8 @@ use crate::words::words;
 
 /// How long an attempt may take, from one end to the other.
 pub const LIFE: TimeDelta = TimeDelta::minutes(10);
+/// How long a link that was mailed works: as long as mail usually takes, and no longer than people remember asking.
+pub const LINK_LIFE: TimeDelta = TimeDelta::minutes(15);
 /// How long the code may take from the one host to the other: as long as a browser takes to post a form.
 pub const HAND_OVER_LIFE: TimeDelta = TimeDelta::seconds(60);
 
@@ -177,6 +179,66 @@ pub async fn proved(tx: &mut PlatformTx, sign_in: &SignIn, proof: &Proof) -> Res
     go_on(tx, sign_in.id, Passkey::Unseen).await
 }
 
+/// Has a link mailed to the address, if it is a member's or somebody's who is invited: that is found out by the job, so that
+/// whoever asks learns nothing. An address gets one link per attempt.
+pub async fn ask_link(tx: &mut PlatformTx, sign_in: &SignIn, address: &Address) -> Result<(), Error> {
+    tx.permit(Action::SignInsHold)?;
+    if sign_in.stage == Stage::Begun {
+        store::sign_in::set_address(tx, sign_in.id, address).await?;
+        super::jobs::mail_link(tx, sign_in.id, address).await?;
+    }
+    Ok(())
+}
+
+/// Whose attempt a link that was mailed belongs to, whoever opens it.
+pub async fn of_link(db: &Db, token: &Secret) -> Result<Option<SignInId>, Fault> {
+    store::sign_in::of_link(db, &secret::digest(token.reveal())).await
+}
+
+/// The link was opened, in the browser that asked for it: whoever did it reads the mail of that address.
+pub async fn link_opened(tx: &mut PlatformTx, sign_in: &SignIn, token: &Secret) -> Result<Next, Error> {
+    tx.permit(Action::SignInsHold)?;
+    let Some(address) = store::sign_in::spend_link(tx, sign_in.id, &secret::digest(token.reveal())).await?
+    else {
+        return Ok(Next::Nobody);
+    };
+    by_address(tx, sign_in, address, Method::Mail).await
+}
+
+/// Whoever came by the link of an invitation reads the mail of the address that was invited.
+pub async fn by_invitation(tx: &mut PlatformTx, sign_in: &SignIn) -> Result<Next, Error> {
+    tx.permit(Action::SignInsHold)?;
+    let Some((address, _)) = store::sign_in::invited(tx, sign_in.id).await? else { return Ok(Next::Nobody) };
+    by_address(tx, sign_in, address, Method::Invitation).await
+}
+
+/// The address to which the invitation went whose link began the attempt, and what its reader would be; nothing once it is
+/// not open any more.
+pub async fn invited(tx: &mut PlatformTx, sign_in: &SignIn) -> Result<Option<(Address, Standing)>, Error> {
+    tx.permit(Action::SignInsHold)?;
+    Ok(store::sign_in::invited(tx, sign_in.id).await?)
+}
+
+/// Whoever proved an address to us is the person who did so before, or somebody new if the address is invited.
+async fn by_address(
+    tx: &mut PlatformTx,
+    sign_in: &SignIn,
+    address: Address,
+    method: Method,
+) -> Result<Next, Error> {
+    if sign_in.stage != Stage::Begun {
+        return Ok(Next::Nobody);
+    }
+    let person = match people::at_address(tx, &address).await? {
+        Some(person) => person,
+        None if store::sign_in::is_invited(tx, sign_in.tenant, &address).await? => {
+            people::meet(tx, "", Some(&address)).await?
+        }
+        None => return fail(tx, sign_in.id).await,
+    };
+    proved(tx, sign_in, &Proof { person: person.id, method, address: Some(address) }).await
+}
+
 /// The person who was proved to be there has shown a passkey of its own.
 pub async fn passkey_shown(tx: &mut PlatformTx, sign_in: &SignIn) -> Result<Next, Error> {
     tx.permit(Action::SignInsHold)?;
@@ -310,6 +372,7 @@ async fn fail(tx: &mut PlatformTx, id: SignInId) -> Result<Next, Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::Passkey::{Seen, Unseen};
     use super::*;
     use uuid::Uuid;
 
@@ -320,7 +383,6 @@ mod tests {
             let (member, invitation) = (is_member.then_some(member), is_invited.then_some(invited));
             step(&Found { has_passkey, member, invitation }, passkey)
         };
-        use Passkey::{Seen, Unseen};
         for (has_passkey, is_member, is_invited, passkey, expected) in [
             (false, false, false, Unseen, Step::Fail),
             (true, false, false, Unseen, Step::Fail),

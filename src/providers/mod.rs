@@ -4,6 +4,7 @@
 
 pub mod dns;
 pub mod http;
+pub mod mail;
 pub mod openai;
 pub mod pcmu;
 pub mod twilio;

@@ -9,9 +9,10 @@ use super::store::keys::Digests;
 use super::{conflict, store};
 use crate::access::{Action, KeyScope, Rights, Role, TenantScope};
 use crate::audit::{self, Deed};
+use crate::db::Db;
 use crate::db::page::Page;
 use crate::db::tx::TenantTx;
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::ids::ApiKeyId;
 use crate::secret::{self, Secret};
 
@@ -200,6 +201,11 @@ pub async fn revoke(tx: &mut TenantTx<'_>, id: ApiKeyId, reason: Option<&str>) -
         Deed { action: "key.revoke", subject: &key.name, reason, before: key.told(), after: Value::Null };
     audit::record_own(tx, deed).await?;
     Ok(Key { revoked_at: Some(now), ..key })
+}
+
+/// Notes when keys were used, of any tenant, for [`crate::identity::last_use`].
+pub async fn used(db: &Db, uses: &[(ApiKeyId, DateTime<Utc>)]) -> Result<(), Fault> {
+    store::keys::used(db, uses).await
 }
 
 fn described(tx: &TenantTx<'_>, new: &NewKey) -> Result<Key, Error> {

@@ -11,7 +11,6 @@ pub mod clusters;
 pub mod domains;
 pub mod jobs;
 pub mod keys;
-pub mod last_use;
 pub mod life;
 pub mod mirror;
 pub mod numbers;

@@ -54,6 +54,14 @@ pub struct Host {
     name: String,
 }
 
+/// The origin of the pages of a host, which may have a port: https, but for names of this very machine, which browsers take
+/// for secure as they are.
+pub fn origin_of(host: &str) -> String {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_here = name == "localhost" || name.ends_with(".localhost");
+    format!("{}://{host}", if is_here { "http" } else { "https" })
+}
+
 /// Why a text is no host of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the name of a host")]
@@ -162,6 +170,14 @@ mod tests {
         for bad in ["", ":80", "a b", "x/y", "[::1]:80", &"x".repeat(300)] {
             assert_eq!(slug(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn pages_are_secure_where_they_are_not_on_this_machine() {
+        assert_eq!(origin_of("peterson.localhost:8080"), "http://peterson.localhost:8080");
+        assert_eq!(origin_of("localhost"), "http://localhost");
+        assert_eq!(origin_of("peterson.neurosphere.ai"), "https://peterson.neurosphere.ai");
+        assert_eq!(origin_of("notlocalhost:80"), "https://notlocalhost:80");
     }
 
     #[test]

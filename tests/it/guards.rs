@@ -280,6 +280,19 @@ async fn the_control_plane_shows_a_tenant_its_own_rows_only() {
             a.id.uuid()
         ),
         "select 1 from platform.credentials".to_owned(),
+        "select name from platform.people".to_owned(),
+        "select iss from platform.identities".to_owned(),
+        "select host from platform.sign_ins".to_owned(),
+        "select person_id from platform.members".to_owned(),
+        "update platform.members set tenant_id = gen_random_uuid()".to_owned(),
+        "insert into platform.members (id, tenant_id, person_id, name, role)
+         values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'x', 'owner')"
+            .to_owned(),
+        "select secret_sha256 from platform.sessions".to_owned(),
+        "update platform.sessions set expires_at = now() + interval '1 year'".to_owned(),
+        "select token_sha256 from platform.invitations".to_owned(),
+        "update platform.invitations set role = 'owner'".to_owned(),
+        "update platform.invitations set accepted_at = null".to_owned(),
     ] {
         refused_with(&login, &sql, &SqlState::INSUFFICIENT_PRIVILEGE).await;
     }

@@ -11,9 +11,9 @@ use neurosphere::clock::Clock;
 use neurosphere::db::page::Page;
 use neurosphere::db::tx::TenantTx;
 use neurosphere::error::Error;
+use neurosphere::identity::last_use::LastUse;
 use neurosphere::secret::Secret;
 use neurosphere::tenants::keys::{self, Key, Made, NewKey};
-use neurosphere::tenants::last_use::LastUse;
 use neurosphere::tenants::reach::{self, Host};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -112,6 +112,7 @@ fn moment(value: &Value) -> DateTime<Utc> {
 #[tokio::test]
 async fn a_key_may_what_its_scopes_hold_and_nothing_else() {
     let stage = Stage::set().await;
+    stage.as_platform("update platform.tenants set plan = 'large' where id = {id}").await;
     let remember = "mutation { remember(input: {callerId: \"caller_00000000000000000000000000\", text: \"x\"}) \
                     { errors { code } } }";
     let update = "mutation { updateAgent(input: {voice: \"cedar\"}) { errors { code } } }";

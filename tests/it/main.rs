@@ -15,6 +15,7 @@ mod graphql_http;
 mod graphql_scanners;
 mod graphql_socket;
 mod guards;
+mod identity;
 mod jobs;
 mod keys;
 mod limits;

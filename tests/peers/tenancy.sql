@@ -63,11 +63,10 @@ select policies_are('platform', name, case
 select policy_roles_are('platform', name, 'platform_all', array['neurosphere_platform']) from shared;
 select table_privs_are('platform', name, '{a}', array[]::text[])
   from unnest(array['credentials', 'operators', 'operator_keys', 'slug_claims', 'schema_ledger', 'applied_files', 'people', 'identities',
-                    'sign_ins', 'roles', 'members', 'sessions']) name;
+                    'sign_ins', 'roles', 'members', 'invitations', 'sessions']) name;
 select table_privs_are('platform', 'api_keys', '{a}', array['DELETE']);
 select column_privs_are('platform', 'api_keys', 'secret_sha256', '{a}', array['INSERT'], 'No tenant reads the digest of a key');
 select column_privs_are('platform', 'api_keys', 'scopes', '{a}', array['SELECT', 'INSERT'], 'What a key may do stays so');
-select table_privs_are('platform', 'invitations', '{a}', array['DELETE']);
 select column_privs_are('platform', 'sessions', 'secret_sha256', '{a}', array[]::text[], 'No tenant reads what opens a session');
 select column_privs_are('platform', 'invitations', 'token_sha256', '{a}', array['UPDATE'], 'No tenant reads what accepts an invitation');
 select column_privs_are('platform', 'members', 'person_id', '{a}', array[]::text[], 'No tenant finds out who else a person is');

@@ -1,15 +1,16 @@
-//! Who may come in: the host names the tenant, or the platform itself, the key proves the right, and both must agree. A
-//! page of another origin is turned away, a sibling tenant's too: browsers count them as the same site. Must never know
-//! what is asked.
+//! Who may come in: the host names the tenant, or the platform itself, the key or the session proves the right, and both
+//! must agree. A page of another origin is turned away. Must never know what is asked.
 
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
-use url::{Position, Url};
+use axum::http::{HeaderMap, Uri, header};
 
 use super::Api;
 use super::answer::Refusal;
 use crate::access::{PlatformScope, TenantScope};
 use crate::error::Fault;
+use crate::http::origin::host_text;
+use crate::http::{cookies, origin};
+use crate::identity::sessions;
 use crate::operators;
 use crate::refusals::{self, Limit};
 use crate::secret::Secret;
@@ -27,6 +28,14 @@ pub(super) enum Site {
     Platform,
 }
 
+/// What somebody comes in with on a tenant's host.
+pub(super) enum Credential {
+    /// An API key.
+    Key(Secret),
+    /// The secret of a member's session.
+    Session(Secret),
+}
+
 /// The right to act of a request.
 pub(super) enum Right {
     /// Within a tenant.
@@ -35,7 +44,7 @@ pub(super) enum Right {
     Platform(PlatformScope),
 }
 
-/// The right to act of a request, by its host and its `Authorization` header, unless too many came in that right.
+/// The right to act of a request, by its host and its `Authorization` header or cookie, unless too many came in that right.
 pub(super) async fn let_in(api: &Api, parts: &Parts) -> Result<Right, Refusal> {
     let site = site(api, parts)?;
     own_origin(&parts.headers, &parts.uri)?;
@@ -58,8 +67,8 @@ pub(super) fn within_rate(api: &Api, scope: &TenantScope) -> Result<(), Refusal>
 }
 
 async fn tenants(api: &Api, host: &Host, parts: &Parts) -> Result<TenantScope, Refusal> {
-    if let Some(key) = key_of(&parts.headers)
-        && let Some(scope) = by_key(api, host, &key).await?
+    if let Some(credential) = credential(&parts.headers, &parts.uri)?
+        && let Some(scope) = holder(api, host, &credential).await?
     {
         return Ok(scope);
     }
@@ -80,10 +89,18 @@ async fn operators(api: &Api, parts: &Parts) -> Result<PlatformScope, Refusal> {
     Ok(scope)
 }
 
-/// The right to act that a key gives on a tenant's host, if it gives any; the key was used then.
-pub(super) async fn by_key(api: &Api, host: &Host, key: &Secret) -> Result<Option<TenantScope>, Refusal> {
+/// The right to act that a credential gives on a tenant's host, if it gives any; it was used then.
+pub(super) async fn holder(
+    api: &Api,
+    host: &Host,
+    credential: &Credential,
+) -> Result<Option<TenantScope>, Refusal> {
     let db = &api.door.db;
-    let scope = reach::holder_of_key(db, host, key).await.map_err(unavailable)?;
+    let scope = match credential {
+        Credential::Key(key) => reach::holder_of_key(db, host, key).await,
+        Credential::Session(session) => sessions::holder(db, host, session).await,
+    };
+    let scope = scope.map_err(unavailable)?;
     if let Some(scope) = &scope {
         api.last_use.note(scope, db.clock().now());
     }
@@ -127,32 +144,22 @@ pub(super) fn site(api: &Api, parts: &Parts) -> Result<Site, Refusal> {
     if host.name() == &*api.platform_host { Ok(Site::Platform) } else { Ok(Site::Tenant(host)) }
 }
 
-fn host_text<'h>(headers: &'h HeaderMap, uri: &'h Uri) -> Option<&'h str> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let (first, second) = (hosts.next(), hosts.next());
-    let named = first.and_then(|host| host.to_str().ok());
-    let asked = uri.authority().map(axum::http::uri::Authority::as_str);
-    match (named, asked, second) {
-        (Some(named), Some(asked), None) if named == asked => Some(named),
-        (Some(one), None, None) | (None, Some(one), None) => Some(one),
-        (Some(_) | None, Some(_) | None, Some(_) | None) => None,
-    }
-}
-
 /// A request with an `Origin` must come from a page of this very host.
 pub(super) fn own_origin(headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
-    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
-        return Err(Refusal::FOREIGN_ORIGIN);
+    if origin::is_not_foreign(headers, uri) { Ok(()) } else { Err(Refusal::FOREIGN_ORIGIN) }
+}
+
+/// What a request comes in with. A cookie counts only in what a page of this very host sent.
+pub(super) fn credential(headers: &HeaderMap, uri: &Uri) -> Result<Option<Credential>, Refusal> {
+    if let Some(key) = key_of(headers) {
+        return Ok(Some(Credential::Key(key)));
     }
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let origin =
-        origin.to_str().ok().and_then(|origin| Url::parse(origin).ok()).ok_or(Refusal::FOREIGN_ORIGIN)?;
-    let host = host_text(headers, uri).ok_or(Refusal::FOREIGN_ORIGIN)?;
-    let here = Url::parse(&format!("{}://{host}", origin.scheme())).map_err(|_| Refusal::FOREIGN_ORIGIN)?;
-    let is_web = matches!(origin.scheme(), "http" | "https");
-    let place = |url: &Url| url[Position::BeforeHost..Position::BeforePath].to_owned();
-    if is_web && place(&origin) == place(&here) { Ok(()) } else { Err(Refusal::FOREIGN_ORIGIN) }
+    let Some(session) = cookies::read(headers, cookies::SESSION) else { return Ok(None) };
+    if origin::is_own(headers, uri) {
+        Ok(Some(Credential::Session(session)))
+    } else {
+        Err(Refusal::FOREIGN_ORIGIN)
+    }
 }
 
 /// The bearer key of the `Authorization` header.
@@ -170,37 +177,7 @@ pub(super) fn bearer(text: &str) -> Option<Secret> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.append(*name, value.parse().unwrap());
-        }
-        headers
-    }
-
-    #[test]
-    fn only_pages_of_this_very_host_may_call() {
-        let uri = Uri::from_static("/graphql");
-        let may = |origin: &str| {
-            own_origin(&headers(&[("host", "peterson.localhost:8080"), ("origin", origin)]), &uri).is_ok()
-        };
-        assert!(may("http://peterson.localhost:8080") && may("https://peterson.localhost:8080"));
-        for foreign in [
-            "http://smith.localhost:8080",
-            "http://peterson.localhost",
-            "http://peterson.localhost:8081",
-            "http://peterson.localhost.evil.com:8080",
-            "null",
-            "file://peterson.localhost:8080",
-        ] {
-            assert!(!may(foreign), "{foreign}");
-        }
-        assert!(own_origin(&headers(&[("host", "a.b"), ("origin", "https://a.b")]), &uri).is_ok());
-        assert!(own_origin(&headers(&[("host", "a.b"), ("sec-fetch-site", "same-site")]), &uri).is_err());
-        assert!(own_origin(&headers(&[("host", "a.b"), ("sec-fetch-site", "same-origin")]), &uri).is_ok());
-        assert!(own_origin(&headers(&[("host", "a.b")]), &uri).is_ok());
-    }
+    use url::Url;
 
     #[test]
     fn who_moved_is_sent_to_a_host_of_ours_by_the_scheme_and_port_that_were_used() {
@@ -226,18 +203,6 @@ mod tests {
             let followed = Url::parse(used).unwrap().join(&sent(old, "/graphql")).unwrap();
             assert_eq!(followed.as_str(), expected);
         }
-    }
-
-    #[test]
-    fn two_hosts_are_none() {
-        let uri = Uri::from_static("/graphql");
-        let spoofed = headers(&[("host", "a.localhost"), ("host", "b.localhost")]);
-        assert_eq!(host_text(&spoofed, &uri), None);
-        let absolute = Uri::from_static("http://b.localhost/graphql");
-        assert_eq!(host_text(&headers(&[("host", "a.localhost")]), &absolute), None);
-        let forwarded = headers(&[("host", "a.localhost"), ("x-forwarded-host", "b.localhost")]);
-        assert_eq!(host_text(&forwarded, &uri), Some("a.localhost"));
-        assert_eq!(host_text(&HeaderMap::new(), &absolute), Some("b.localhost"));
     }
 
     #[test]

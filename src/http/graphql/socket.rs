@@ -1,5 +1,5 @@
-//! Subscriptions over WebSocket, in the protocol graphql-transport-ws with exactly its close codes. The key comes in
-//! the `Authorization` header or in the payload of `connection_init` as `authorization`. Must never know what is
+//! Subscriptions over WebSocket, in the protocol graphql-transport-ws with exactly its close codes. A key comes in the
+//! `Authorization` header or in the payload of `connection_init` as `authorization`, a session in its cookie. Must never know what is
 //! followed.
 
 use async_graphql::Response as GraphQlResponse;
@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_stream::StreamMap;
 
 use super::answer::{self, Refusal};
-use super::entry::{self, Site};
+use super::entry::{self, Credential, Site};
 use super::media::Media;
 use super::params::Params;
 use super::seats::Seat;
@@ -28,7 +28,6 @@ use crate::access::TenantScope;
 use crate::db::listen::{Channel, Heard};
 use crate::graphql::authorised;
 use crate::refusals::{self, Limit};
-use crate::secret::Secret;
 use crate::tenants::reach::Host;
 
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -40,7 +39,7 @@ const OPERATIONS_MAX: usize = 20;
 const INIT_TIME_MAX: Duration = Duration::from_secs(3);
 /// How long a message may take to be taken by the client.
 const SEND_TIME_MAX: Duration = Duration::from_secs(10);
-/// How often the client is pinged, and its key looked at again.
+/// How often the client is pinged, and what it came with looked at again.
 const RECHECK: Duration = Duration::from_secs(20);
 
 /// Why a socket is closed, in the protocol's own codes.
@@ -108,20 +107,20 @@ enum Brought {
 pub(super) async fn upgrade(State(api): State<Api>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     match checked(&api, &parts).await {
-        Ok(host) => accept(api, &mut parts, host).await,
+        Ok((host, credential)) => accept(api, &mut parts, host, credential).await,
         Err(refusal) => refusal.response(Media::Json),
     }
 }
 
-async fn checked(api: &Api, parts: &Parts) -> Result<Host, Refusal> {
+async fn checked(api: &Api, parts: &Parts) -> Result<(Host, Option<Credential>), Refusal> {
     let Site::Tenant(host) = entry::site(api, parts)? else { return Err(Refusal::NOTHING_TO_FOLLOW) };
     entry::own_origin(&parts.headers, &parts.uri)?;
+    let credential = entry::credential(&parts.headers, &parts.uri)?;
     entry::resident(api, &host, parts).await?;
-    Ok(host)
+    Ok((host, credential))
 }
 
-async fn accept(api: Api, parts: &mut Parts, host: Host) -> Response {
-    let key = entry::key_of(&parts.headers);
+async fn accept(api: Api, parts: &mut Parts, host: Host, credential: Option<Credential>) -> Response {
     let upgrade = match WebSocketUpgrade::from_request_parts(parts, &api).await {
         Ok(upgrade) => upgrade.protocols([PROTOCOL]).max_message_size(MESSAGE_BYTES_MAX),
         Err(rejection) => return rejection.into_response(),
@@ -136,14 +135,14 @@ async fn accept(api: Api, parts: &mut Parts, host: Host) -> Response {
     upgrade.on_upgrade(move |socket| {
         tasks.track_future(async move {
             let mut session =
-                Session { api, host, key, scope: None, seat: None, operations: StreamMap::new() };
+                Session { api, host, credential, scope: None, seat: None, operations: StreamMap::new() };
             session.run(socket).await;
             drop(place);
         })
     })
 }
 
-/// Returns when a key of the tenant may open nothing any more. Where notices were missed nothing is done: all sockets would
+/// Returns when a key or a session of the tenant may open nothing any more. Where notices were missed nothing is done: all sockets would
 /// look again at once, and each does so before long.
 async fn keys_changed(heard: &mut Receiver<Heard>, scope: Option<&TenantScope>) {
     let Some(scope) = scope else { return future::pending().await };
@@ -159,7 +158,7 @@ async fn keys_changed(heard: &mut Receiver<Heard>, scope: Option<&TenantScope>) 
 struct Session {
     api: Api,
     host: Host,
-    key: Option<Secret>,
+    credential: Option<Credential>,
     /// Once the client has said who it is.
     scope: Option<TenantScope>,
     seat: Option<Seat>,
@@ -206,14 +205,14 @@ impl Session {
         }
     }
 
-    /// A key that was revoked, or a tenant that was suspended, ends what is under way; other limits and another place of
-    /// its data end it, too, since operations go on with what they began with.
+    /// A key or a session that is over, or a tenant that was suspended, ends what is under way; other limits, other rights
+    /// and another place of its data end it, too, since operations go on with what they began with.
     async fn recheck(&mut self) -> Result<(), Closed> {
         let Some(known) = self.scope else { return Ok(()) };
         let scope = self.enter().await?;
         let terms = |scope: &TenantScope| {
             let tenancy = scope.tenancy();
-            (tenancy.limits, tenancy.placement.cluster, tenancy.placement.login)
+            (tenancy.limits, tenancy.placement.cluster, tenancy.placement.login, scope.rights())
         };
         if terms(&scope) != terms(&known) && !self.operations.is_empty() {
             return Err(Closed::NewTerms);
@@ -221,10 +220,10 @@ impl Session {
         Ok(())
     }
 
-    /// The right to act that the client's key gives now.
+    /// The right to act that what the client came with gives now.
     async fn enter(&mut self) -> Result<TenantScope, Closed> {
-        let key = self.key.as_ref().ok_or(Closed::Forbidden)?;
-        match entry::by_key(&self.api, &self.host, key).await {
+        let credential = self.credential.as_ref().ok_or(Closed::Forbidden)?;
+        match entry::holder(&self.api, &self.host, credential).await {
             Ok(Some(scope)) => Ok(*self.scope.insert(scope)),
             Ok(None) => Err(Closed::Forbidden),
             Err(_) => Err(Closed::NoRoom),
@@ -256,7 +255,7 @@ impl Session {
         }
         let authorization = payload.as_ref().and_then(|p| p.get("authorization")).and_then(Value::as_str);
         if let Some(text) = authorization {
-            self.key = entry::bearer(text);
+            self.credential = entry::bearer(text).map(Credential::Key);
         }
         let scope = self.enter().await?;
         entry::within_rate(&self.api, &scope).map_err(|_| Closed::NoRoom)?;

@@ -1,14 +1,19 @@
 //! The SQL of the identity slice, a file per matter.
 
+pub(super) mod invitations;
+pub(super) mod members;
 pub(super) mod people;
+pub(super) mod roles;
 pub(super) mod sessions;
 pub(super) mod sign_in;
 
 use uuid::Uuid;
 
 use super::{Address, Standing};
+use crate::access::{Actor, TenantScope};
 use crate::db::Row;
 use crate::error::{Fault, OrFault as _};
+use crate::ids::MemberId;
 
 /// Reads `role` and `role_id`, which begin at that column.
 fn standing(row: &Row, at: usize) -> Result<Standing, Fault> {
@@ -25,4 +30,18 @@ fn standing(row: &Row, at: usize) -> Result<Standing, Fault> {
 fn address(row: &Row, at: usize) -> Result<Option<Address>, Fault> {
     let text: Option<&str> = row.get(at);
     text.map(|text| text.parse().or_fault("read an address")).transpose()
+}
+
+/// The member who acts, if one does.
+pub(super) fn acting_member(scope: &TenantScope) -> Option<MemberId> {
+    match scope.actor() {
+        Actor::Member { member, .. } => Some(member),
+        Actor::ApiKey(_)
+        | Actor::SignIn(_)
+        | Actor::Carrier
+        | Actor::Call(_)
+        | Actor::Job(_)
+        | Actor::Operator(_)
+        | Actor::CommandLine => None,
+    }
 }

@@ -8,7 +8,7 @@ use crate::db::{Row, Type};
 use crate::error::Fault;
 use crate::identity::Address;
 use crate::identity::people::{Person, Subject};
-use crate::ids::PersonId;
+use crate::ids::{PersonId, TenantId};
 
 /// The columns that [`person`] reads, of `platform.people p`.
 macro_rules! person_columns {
@@ -68,7 +68,7 @@ pub(in crate::identity) async fn known_as(
     tx: &mut PlatformTx,
     subject: Subject<'_>,
 ) -> Result<Option<Person>, Fault> {
-    let (tenant, now) = (subject.tenant.map(|tenant| tenant.uuid()), tx.now());
+    let (tenant, now) = (subject.tenant.map(TenantId::uuid), tx.now());
     let found = tx.row(&KNOWN_AS, &[&subject.iss, &subject.sub, &tenant, &now]).await?;
     found.as_ref().map(person).transpose()
 }
@@ -79,7 +79,7 @@ pub(in crate::identity) async fn link(
     subject: Subject<'_>,
     address: Option<&Address>,
 ) -> Result<(), Fault> {
-    let (id, tenant, now) = (tx.new_id(), subject.tenant.map(|tenant| tenant.uuid()), tx.now());
+    let (id, tenant, now) = (tx.new_id(), subject.tenant.map(TenantId::uuid), tx.now());
     let address = address.map(Address::reveal);
     tx.run(&LINK, &[&id, &subject.iss, &subject.sub, &tenant, &person.uuid(), &address, &now]).await?;
     Ok(())

@@ -1,14 +1,16 @@
 //! Sessions: opened and looked up by the platform, which alone reads digests.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::standing;
 use crate::access::KeyScope;
-use crate::db::tx::{PlatformTx, Sql};
+use crate::db::page::Page;
+use crate::db::tx::{PlatformTx, Sql, TenantTx};
 use crate::db::{Db, Row, Type};
 use crate::error::Fault;
 use crate::identity::Standing;
-use crate::identity::sessions::{IDLE_MAX, LIFE_MAX, Opening};
+use crate::identity::sessions::{IDLE_MAX, LIFE_MAX, Opening, Session};
 use crate::ids::{MemberId, SessionId, TenantId};
 use crate::tenancy::{Tenancy, tenancy_columns};
 use crate::tenants::reach::Host;
@@ -22,11 +24,59 @@ const ADD: Sql = Sql::new(
         Type::TIMESTAMPTZ, Type::TIMESTAMPTZ,
     ],
 );
+/// The columns that [`session`] reads.
+macro_rules! session_columns {
+    () => {
+        "id, member_id, factors, agent, address, created_at, seen_at, expires_at"
+    };
+}
+
+/// A session that opens the API at `$2`, unused since `$3` at most.
+macro_rules! is_good {
+    () => {
+        "tenant_id = $1 and revoked_at is null and $2 < expires_at and $3 < seen_at"
+    };
+}
+
+const OF_MEMBER: Sql = Sql::new(
+    concat!(
+        "select ",
+        session_columns!(),
+        " from platform.sessions where ",
+        is_good!(),
+        " and member_id = $4 and id < $5 order by id desc limit $6"
+    ),
+    &[Type::UUID, Type::TIMESTAMPTZ, Type::TIMESTAMPTZ, Type::UUID, Type::UUID, Type::INT8],
+);
+const FIND: Sql = Sql::new(
+    concat!("select ", session_columns!(), " from platform.sessions where ", is_good!(), " and id = $4"),
+    &[Type::UUID, Type::TIMESTAMPTZ, Type::TIMESTAMPTZ, Type::UUID],
+);
+const REVOKE: Sql = Sql::new(
+    "with ended as (update platform.sessions set revoked_at = $3
+                     where tenant_id = $1 and id = $2 and revoked_at is null returning id)
+     select pg_notify('keys', $4) from ended",
+    &[Type::UUID, Type::UUID, Type::TIMESTAMPTZ, Type::TEXT],
+);
+const REVOKE_ALL: Sql = Sql::new(
+    "with ended as (update platform.sessions set revoked_at = $3
+                     where tenant_id = $1 and member_id = any($2) and revoked_at is null returning id)
+     select pg_notify('keys', $4) from ended limit 1",
+    &[Type::UUID, Type::UUID_ARRAY, Type::TIMESTAMPTZ, Type::TEXT],
+);
 const END_BEFORE: Sql = Sql::new(
     "with ended as (update platform.sessions set revoked_at = $3
                      where tenant_id = $1 and secret_sha256 = $2 and revoked_at is null returning id)
      select pg_notify('keys', $4) from ended",
     &[Type::UUID, Type::BYTEA, Type::TIMESTAMPTZ, Type::TEXT],
+);
+/// Passes over rows that somebody is changing: their last use is written the next time.
+const USED: Sql = Sql::new(
+    "with due as (select s.id, u.at from platform.sessions s
+                    join unnest($1::uuid[], $2::timestamptz[]) as u(id, at) on u.id = s.id
+                   where s.seen_at <= u.at - interval '1 minute' for update of s skip locked)
+     update platform.sessions s set seen_at = due.at from due where s.id = due.id",
+    &[Type::UUID_ARRAY, Type::TIMESTAMPTZ_ARRAY],
 );
 /// One round trip for who it is, what they may do and where the tenant is.
 const HOLDER: Sql = Sql::new(
@@ -45,6 +95,59 @@ const HOLDER: Sql = Sql::new(
     ),
     &[Type::BYTEA, Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ, Type::TIMESTAMPTZ],
 );
+
+const SWEEP: Sql = Sql::new("delete from platform.sessions where expires_at < $1", &[Type::TIMESTAMPTZ]);
+
+fn session(row: &Row) -> Session {
+    Session {
+        id: row.get::<_, Uuid>(0).into(),
+        member: row.get::<_, Uuid>(1).into(),
+        factors: row.get(2),
+        agent: row.get(3),
+        address: row.get(4),
+        created_at: row.get(5),
+        seen_at: row.get(6),
+        expires_at: row.get(7),
+    }
+}
+
+/// A page of those that open the API now, newest first.
+pub(in crate::identity) async fn of_member(
+    tx: &mut TenantTx<'_>,
+    member: MemberId,
+    page: Page,
+) -> Result<Vec<Session>, Fault> {
+    let (tenant, now) = (tx.tenant().uuid(), tx.now());
+    let rows = tx
+        .rows(&OF_MEMBER, &[&tenant, &now, &(now - IDLE_MAX), &member.uuid(), &page.before(), &page.limit()])
+        .await?;
+    Ok(rows.iter().map(session).collect())
+}
+
+pub(in crate::identity) async fn find(
+    tx: &mut TenantTx<'_>,
+    id: SessionId,
+) -> Result<Option<Session>, Fault> {
+    let (tenant, now) = (tx.tenant().uuid(), tx.now());
+    Ok(tx.row(&FIND, &[&tenant, &now, &(now - IDLE_MAX), &id.uuid()]).await?.as_ref().map(session))
+}
+
+pub(in crate::identity) async fn revoke(tx: &mut TenantTx<'_>, id: SessionId) -> Result<(), Fault> {
+    let (tenant, now, notice) = (tx.tenant().uuid(), tx.now(), tx.tenant().to_string());
+    tx.row(&REVOKE, &[&tenant, &id.uuid(), &now, &notice]).await?;
+    Ok(())
+}
+
+/// Ends all sessions of these members.
+pub(in crate::identity) async fn revoke_all(
+    tx: &mut TenantTx<'_>,
+    members: &[MemberId],
+) -> Result<(), Fault> {
+    let (tenant, now, notice) = (tx.tenant().uuid(), tx.now(), tx.tenant().to_string());
+    let members: Vec<_> = members.iter().map(|member| member.uuid()).collect();
+    tx.row(&REVOKE_ALL, &[&tenant, &members, &now, &notice]).await?;
+    Ok(())
+}
 
 pub(in crate::identity) async fn add(
     tx: &mut PlatformTx,
@@ -69,6 +172,17 @@ pub(in crate::identity) async fn add(
     )
     .await?;
     Ok(id.into())
+}
+
+/// Deletes sessions whose time was over before then.
+pub(in crate::identity) async fn sweep(db: &Db, before: DateTime<Utc>) -> Result<(), Fault> {
+    db.lookup(&SWEEP, &[&before]).await.map(drop)
+}
+
+/// Notes when sessions were used, of any tenant, unless that was noted within the minute before.
+pub(in crate::identity) async fn used(db: &Db, uses: &[(SessionId, DateTime<Utc>)]) -> Result<(), Fault> {
+    let (ids, times): (Vec<_>, Vec<_>) = uses.iter().map(|(session, at)| (session.uuid(), *at)).unzip();
+    db.lookup(&USED, &[&ids, &times]).await.map(drop)
 }
 
 pub(in crate::identity) async fn end_before(

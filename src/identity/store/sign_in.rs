@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::address;
+use super::{address, standing};
 use crate::db::tx::{PlatformTx, Sql};
-use crate::db::{Row, Type};
+use crate::db::{Db, Row, Type};
 use crate::error::{Fault, OrFault as _};
-use crate::identity::Address;
-use crate::identity::sign_in::{Beginning, Found, LIFE, Proof, SignIn, Stage};
+use crate::identity::sign_in::{Beginning, Found, LIFE, LINK_LIFE, Proof, SignIn, Stage};
+use crate::identity::{Address, Standing};
 use crate::ids::{InvitationId, MemberId, SignInId, TenantId};
 use crate::secret::{self, Secret};
 
@@ -105,6 +105,51 @@ const JOIN: Sql = Sql::new(
     ),
     &[Type::UUID, Type::TIMESTAMPTZ, Type::UUID],
 );
+const SET_ADDRESS: Sql =
+    Sql::new("update platform.sign_ins set email = $2 where id = $1", &[Type::UUID, Type::TEXT]);
+/// What a mail says, and whether anybody is to get it: a member or somebody invited.
+const ADDRESSEE: Sql = Sql::new(
+    concat!(
+        "select i.host, i.email, t.name
+           from platform.sign_ins i join platform.tenants t on t.id = i.tenant_id and t.state = 'active'
+          where i.id = $1 and i.stage = 'begun' and $2 < i.expires_at
+            and (exists (select from platform.people p
+                           join platform.members m on m.person_id = p.id and m.tenant_id = i.tenant_id
+                          where p.email = i.email and p.disabled_at is null and m.removed_at is null)
+                 or exists (select from platform.invitations n
+                             where n.tenant_id = i.tenant_id and n.email = i.email and ",
+        is_open!(),
+        "))"
+    ),
+    &[Type::UUID, Type::TIMESTAMPTZ],
+);
+const SET_LINK: Sql = Sql::new(
+    "update platform.sign_ins set mail_sha256 = $2, mailed_at = $3, expires_at = greatest(expires_at, $4) where id = $1",
+    &[Type::UUID, Type::BYTEA, Type::TIMESTAMPTZ, Type::TIMESTAMPTZ],
+);
+const OF_LINK: Sql = Sql::new("select id from platform.sign_ins where mail_sha256 = $1", &[Type::BYTEA]);
+const SPEND_LINK: Sql = Sql::new(
+    "update platform.sign_ins set mail_sha256 = null
+      where id = $1 and mail_sha256 = $2 and $3 < mailed_at and stage = 'begun' returning email",
+    &[Type::UUID, Type::BYTEA, Type::TIMESTAMPTZ],
+);
+const INVITED: Sql = Sql::new(
+    concat!(
+        "select n.email, n.role, n.role_id
+           from platform.sign_ins i
+           join platform.invitations n on n.tenant_id = i.tenant_id and n.id = i.invitation_id and ",
+        is_open!(),
+        " where i.id = $1"
+    ),
+    &[Type::UUID, Type::TIMESTAMPTZ],
+);
+const IS_INVITED: Sql = Sql::new(
+    concat!(
+        "select n.id from platform.invitations n where n.tenant_id = $1 and n.email = $3 and ",
+        is_open!()
+    ),
+    &[Type::UUID, Type::TIMESTAMPTZ, Type::TEXT],
+);
 const HAND_OVER: Sql = Sql::new(
     "update platform.sign_ins set stage = 'handed', code_sha256 = $2, handed_at = $3 where id = $1",
     &[Type::UUID, Type::BYTEA, Type::TIMESTAMPTZ],
@@ -118,6 +163,8 @@ const SPEND: Sql = Sql::new(
                  where m.tenant_id = i.tenant_id and m.person_id = i.person_id and m.removed_at is null)",
     &[Type::UUID, Type::BYTEA, Type::TIMESTAMPTZ, Type::TIMESTAMPTZ],
 );
+
+const SWEEP: Sql = Sql::new("delete from platform.sign_ins where expires_at < $1", &[Type::TIMESTAMPTZ]);
 
 fn sign_in(row: &Row) -> Result<SignIn, Fault> {
     let stage: &str = row.get(4);
@@ -220,6 +267,78 @@ pub(in crate::identity) async fn join(tx: &mut PlatformTx, id: SignInId) -> Resu
     }))
 }
 
+pub(in crate::identity) async fn set_address(
+    tx: &mut PlatformTx,
+    id: SignInId,
+    address: &Address,
+) -> Result<(), Fault> {
+    tx.run(&SET_ADDRESS, &[&id.uuid(), &address.reveal()]).await?;
+    Ok(())
+}
+
+/// To whom a link is mailed.
+pub(in crate::identity) struct Addressee {
+    pub(in crate::identity) host: String,
+    pub(in crate::identity) address: Address,
+    pub(in crate::identity) business: String,
+}
+
+/// Nobody where the address is no member's and nobody's who is invited, or the attempt is over.
+pub(in crate::identity) async fn addressee(
+    tx: &mut PlatformTx,
+    id: SignInId,
+) -> Result<Option<Addressee>, Fault> {
+    let now = tx.now();
+    let Some(row) = tx.row(&ADDRESSEE, &[&id.uuid(), &now]).await? else { return Ok(None) };
+    let found = address(&row, 1)?;
+    Ok(found.map(|address| Addressee { host: row.get(0), address, business: row.get(2) }))
+}
+
+/// The link that was mailed before opens nothing any more.
+pub(in crate::identity) async fn set_link(
+    tx: &mut PlatformTx,
+    id: SignInId,
+    token: &[u8],
+) -> Result<(), Fault> {
+    let now = tx.now();
+    tx.run(&SET_LINK, &[&id.uuid(), &token, &now, &(now + LINK_LIFE)]).await?;
+    Ok(())
+}
+
+pub(in crate::identity) async fn of_link(db: &Db, token: &[u8]) -> Result<Option<SignInId>, Fault> {
+    Ok(db.lookup(&OF_LINK, &[&token]).await?.first().map(|row| row.get::<_, Uuid>(0).into()))
+}
+
+/// The address that a link went to. Whoever comes second finds it spent.
+pub(in crate::identity) async fn spend_link(
+    tx: &mut PlatformTx,
+    id: SignInId,
+    token: &[u8],
+) -> Result<Option<Address>, Fault> {
+    let since = tx.now() - LINK_LIFE;
+    let spent = tx.row(&SPEND_LINK, &[&id.uuid(), &token, &since]).await?;
+    Ok(spent.as_ref().map(|row| address(row, 0)).transpose()?.flatten())
+}
+
+pub(in crate::identity) async fn invited(
+    tx: &mut PlatformTx,
+    id: SignInId,
+) -> Result<Option<(Address, Standing)>, Fault> {
+    let now = tx.now();
+    let Some(row) = tx.row(&INVITED, &[&id.uuid(), &now]).await? else { return Ok(None) };
+    let standing = standing(&row, 1)?;
+    Ok(address(&row, 0)?.map(|address| (address, standing)))
+}
+
+pub(in crate::identity) async fn is_invited(
+    tx: &mut PlatformTx,
+    tenant: TenantId,
+    address: &Address,
+) -> Result<bool, Fault> {
+    let now = tx.now();
+    Ok(tx.row(&IS_INVITED, &[&tenant.uuid(), &now, &address.reveal()]).await?.is_some())
+}
+
 pub(in crate::identity) async fn hand_over(
     tx: &mut PlatformTx,
     id: SignInId,
@@ -256,4 +375,9 @@ pub(in crate::identity) async fn spend(
         factors: row.get(4),
         member: row.get::<_, Option<Uuid>>(5).map(Into::into),
     }))
+}
+
+/// Deletes attempts that were over before then.
+pub(in crate::identity) async fn sweep(db: &Db, before: DateTime<Utc>) -> Result<(), Fault> {
+    db.lookup(&SWEEP, &[&before]).await.map(drop)
 }

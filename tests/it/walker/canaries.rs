@@ -3,14 +3,14 @@
 
 use crate::api::{call_from, hang_up, say};
 use crate::world::{TestTenant, World};
-use neurosphere::ids::{ApiKeyId, CallId, CallerId, MemoryId};
+use neurosphere::ids::{ApiKeyId, CallId, CallerId, InvitationId, MemberId, MemoryId, RoleId, SessionId};
 use tokio_postgres::Client;
 
 const CALLER: &str = "+19995550142";
 
 /// Columns that get no canary of their own: words of a closed list, figures, what a program must be able to parse, and
 /// numbers, which are canaries already. All others must take one.
-const WITHOUT: [&str; 23] = [
+const WITHOUT: [&str; 28] = [
     "agent_settings.sliders",
     "agent_settings.time_zone",
     "agent_settings.vad",
@@ -28,12 +28,17 @@ const WITHOUT: [&str; 23] = [
     "memories.source",
     "platform.api_keys.scopes",
     "platform.credentials.provider",
+    "platform.invitations.role",
     "platform.jobs.kind",
     "platform.jobs.state",
+    "platform.members.role",
     "platform.phone_numbers.account_sid",
     "platform.phone_numbers.number",
+    "platform.roles.scopes",
     "platform.schema_ledger.checksum",
     "platform.schema_ledger.state",
+    "platform.sign_ins.method",
+    "platform.sign_ins.stage",
 ];
 
 /// A canary in the form that the column's reader can parse; most columns take any.
@@ -43,6 +48,8 @@ fn in_form(place: &str, canary: &str) -> Option<String> {
     );
     match place {
         "agent_settings.transfer_rules" => Some(rule),
+        "platform.invitations.email" | "platform.members.email" => Some(format!("'{canary}@example.com'")),
+        "platform.sign_ins.return_path" => Some(format!("'/{canary}'")),
         "platform.slugs.slug" => Some("slug".to_owned()),
         "platform.schema_ledger.error" => Some("null".to_owned()),
         _ => None,
@@ -57,6 +64,10 @@ pub(super) struct Filled {
     pub(super) live_call: CallId,
     pub(super) memory: MemoryId,
     pub(super) key: ApiKeyId,
+    pub(super) member: MemberId,
+    pub(super) role: RoleId,
+    pub(super) invitation: InvitationId,
+    pub(super) session: SessionId,
     /// Words of what it keeps in its own schema, which nobody else may see.
     pub(super) kept: Vec<String>,
     /// Words of what the platform knows of it, which only operators may see.
@@ -93,6 +104,7 @@ pub(super) async fn fill(world: &World, tenant: TestTenant) -> Filled {
         call = call.uuid()
     );
     login.batch_execute(&rest).await.unwrap();
+    let people = people(world, &tenant, &login).await;
     let mut kept = vec![CALLER.trim_start_matches('+').to_owned()];
     plant(&owner, &schema, "true", &mut kept).await;
     let own_rows = format!("tenant_id = '{}'", tenant.id.uuid());
@@ -107,7 +119,57 @@ pub(super) async fn fill(world: &World, tenant: TestTenant) -> Filled {
     let key = "select id from platform.api_keys where tenant_id = $1";
     let key: uuid::Uuid = login.query_one(key, &[&tenant.id.uuid()]).await.unwrap().get(0);
     let (caller, memory, key) = (caller.into(), memory.into(), key.into());
-    Filled { tenant, caller, call, live_call, memory, key, kept, known }
+    Filled {
+        tenant,
+        caller,
+        call,
+        live_call,
+        memory,
+        key,
+        member: people.member,
+        role: people.role,
+        invitation: people.invitation,
+        session: people.session,
+        kept,
+        known,
+    }
+}
+
+/// Who is in a tenant and who comes in, by the ids that operations take.
+struct People {
+    member: MemberId,
+    role: RoleId,
+    invitation: InvitationId,
+    session: SessionId,
+}
+
+async fn people(world: &World, tenant: &TestTenant, login: &Client) -> People {
+    let [person, role, member, invitation, session, sign_in]: [uuid::Uuid; 6] =
+        std::array::from_fn(|_| world.app.clock.new_id());
+    let people = format!(
+        "begin; set local role neurosphere_platform;
+         insert into platform.people (id, name) values ('{person}', 'x');
+         insert into platform.identities (id, iss, sub, tenant_id, person_id)
+             values (gen_random_uuid(), 'x', 'x', '{tenant}', '{person}');
+         insert into platform.roles (id, tenant_id, name, scopes) values ('{role}', '{tenant}', 'x', '{{calls:read}}');
+         insert into platform.members (id, tenant_id, person_id, name, role, role_id)
+             values ('{member}', '{tenant}', '{person}', 'x', 'custom', '{role}');
+         insert into platform.invitations (id, tenant_id, email, role, invited_by, expires_at, sent_at)
+             values ('{invitation}', '{tenant}', 'x@y', 'viewer', '{member}', now() + interval '7 days', now());
+         insert into platform.sessions (id, tenant_id, member_id, secret_sha256, factors, agent, address, seen_at, expires_at)
+             values ('{session}', '{tenant}', '{member}', 'x', '{{mail}}', 'x', 'x', now(), now() + interval '7 days');
+         insert into platform.sign_ins (id, tenant_id, host, return_path, browser_sha256, expires_at)
+             values ('{sign_in}', '{tenant}', 'x', '/', 'x', now() + interval '10 minutes');
+         commit",
+        tenant = tenant.id.uuid()
+    );
+    login.batch_execute(&people).await.unwrap();
+    People {
+        member: member.into(),
+        role: role.into(),
+        invitation: invitation.into(),
+        session: session.into(),
+    }
 }
 
 /// Writes a canary into every text, JSON and text-array column of a schema's tables, in the rows that are meant.

@@ -13,13 +13,24 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::net::TcpListener;
 
-/// Every route, and which test here walks it.
-const ROUTES: [&str; 9] = [
+/// Every route. Those of pages are walked by tests/it/identity, as somebody who signs in; all others here.
+const ROUTES: [&str; 20] = [
+    "/",
     "/graphql",
     "/graphql/ws",
     "/healthz",
+    "/link/{token}",
     "/metrics",
+    "/pages/hand-over.js",
+    "/pages/style.css",
     "/readyz",
+    "/signin",
+    "/signin/complete",
+    "/signin/{id}",
+    "/signin/{id}/accept",
+    "/signin/{id}/invitation",
+    "/signin/{id}/mail",
+    "/signout",
     "/twilio/after",
     "/twilio/media/{token}",
     "/twilio/status",
@@ -27,12 +38,15 @@ const ROUTES: [&str; 9] = [
 ];
 
 /// Every kind of job; a tenant's by what its key names, the platform's own by nothing that a tenant could name.
-const JOBS: [(&str, Option<&str>); 10] = [
+const JOBS: [(&str, Option<&str>); 13] = [
     ("calls.close", Some("call")),
     ("calls.conclude", Some("call")),
     ("calls.sweep_tokens", None),
     ("jobs.sweep", None),
+    ("members.mail_invitation", Some("invitation")),
     ("memory.embed", Some("memory")),
+    ("sign_in.mail_link", None),
+    ("sign_in.sweep", None),
     ("tenants.fill_pools", None),
     ("tenants.finish", None),
     ("tenants.mirror", None),
@@ -186,6 +200,7 @@ async fn a_job_of_bs_that_names_what_is_as_does_nothing() {
         let key = match names {
             Some("call") => stage.a.call.to_string(),
             Some("memory") => stage.a.memory.to_string(),
+            Some("invitation") => stage.a.invitation.to_string(),
             Some(other) => panic!("teach the walker what {other} is"),
             None => stage.a.tenant.id.to_string(),
         };

@@ -1,0 +1,5 @@
+//! People in a business: how they come in, what they may do, how that ends.
+
+mod pages;
+mod sessions;
+mod stage;
