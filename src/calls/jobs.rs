@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::outcome::{self, Answer, Outcome};
-use super::{Call, CallState, Turn, store};
+use super::{Call, CallState, Stretch, Turn, store};
 use crate::access::{Action, TenantScope};
 use crate::callers;
 use crate::db::Db;
@@ -23,7 +23,7 @@ pub const CLOSE: Kind = Kind { name: "calls.close", attempts_max: 12 };
 /// Deletes stream tokens that expired long ago; the key is the day.
 pub const SWEEP_TOKENS: Kind = Kind { name: "calls.sweep_tokens", attempts_max: 5 };
 
-const TURNS_MAX: i64 = 5_000;
+const TURNS_MAX: u16 = 5_000;
 
 /// Runs [`CLOSE`].
 pub async fn close(db: &Db, attempt: &Attempt) -> Result<(), Failed> {
@@ -95,7 +95,8 @@ async fn gather(db: &Db, scope: &TenantScope, call: CallId) -> Result<Option<Mat
     if !store::summaries(&mut tx, &[call.uuid()]).await?.is_empty() {
         return Ok(None);
     }
-    let turns = store::turns(&mut tx, call, 0, TURNS_MAX).await?;
+    let all = Stretch { call, after: 0, limit: TURNS_MAX };
+    let turns = store::turns(&mut tx, &[all]).await?.pop().unwrap_or_default();
     let profile = match found.caller {
         Some(caller) => callers::profiles(&mut tx, &[caller]).await?.pop(),
         None => None,

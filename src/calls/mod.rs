@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::access::{Action, Actor, Role, TenantScope};
 use crate::callers;
 use crate::db::Db;
-use crate::db::page::Page;
+use crate::db::page::{Page, PageOf};
 use crate::db::tx::TenantTx;
 use crate::error::{Error, Fault};
 use crate::ids::{CallId, CallerId, PhoneNumber};
@@ -400,10 +400,16 @@ pub async fn get(tx: &mut TenantTx<'_>, id: CallId) -> Result<Call, Error> {
     find(tx, &[id]).await?.pop().ok_or(Error::NotFound("call"))
 }
 
-/// A page of calls, newest first, of everybody or of one caller.
-pub async fn list(tx: &mut TenantTx<'_>, caller: Option<CallerId>, page: Page) -> Result<Vec<Call>, Error> {
+/// A page of calls, newest first.
+pub async fn list(tx: &mut TenantTx<'_>, page: Page) -> Result<Vec<Call>, Error> {
     tx.permit(Action::CallsRead)?;
-    Ok(store::list(tx, caller, page).await?)
+    Ok(store::list(tx, page).await?)
+}
+
+/// A page of each caller's calls, newest first, in the order of those who were asked for.
+pub async fn of_callers(tx: &mut TenantTx<'_>, asked: &[PageOf<CallerId>]) -> Result<Vec<Vec<Call>>, Error> {
+    tx.permit(Action::CallsRead)?;
+    Ok(store::of_callers(tx, asked).await?)
 }
 
 /// The last call of each of these callers.
@@ -412,21 +418,37 @@ pub async fn last_of(tx: &mut TenantTx<'_>, callers: &[CallerId]) -> Result<Vec<
     Ok(store::last_of(tx, &uuids(callers.iter().map(|id| id.uuid()))).await?)
 }
 
-/// Turns of a call with a sequence above `after`, in order, at most `limit`.
-pub async fn turns(tx: &mut TenantTx<'_>, call: CallId, after: i32, limit: u16) -> Result<Vec<Turn>, Error> {
-    tx.permit(Action::CallsRead)?;
-    Ok(store::turns(tx, call, after, i64::from(limit)).await?)
+/// A stretch of what a call has in numbered rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stretch {
+    /// The call.
+    pub call: CallId,
+    /// Only what has a greater sequence.
+    pub after: i32,
+    /// Rows at most.
+    pub limit: u16,
 }
 
-/// Events of a call with a sequence above `after`, in order, at most `limit`.
-pub async fn events(
-    tx: &mut TenantTx<'_>,
-    call: CallId,
-    after: i32,
-    limit: u16,
-) -> Result<Vec<Event>, Error> {
+/// A stretch of a call's turns, in order.
+pub async fn turns(tx: &mut TenantTx<'_>, asked: Stretch) -> Result<Vec<Turn>, Error> {
+    Ok(turns_of_each(tx, &[asked]).await?.pop().unwrap_or_default())
+}
+
+/// A stretch of each call's turns, in the order of the calls that were asked for.
+pub async fn turns_of_each(tx: &mut TenantTx<'_>, asked: &[Stretch]) -> Result<Vec<Vec<Turn>>, Error> {
     tx.permit(Action::CallsRead)?;
-    Ok(store::events(tx, call, after, i64::from(limit)).await?)
+    Ok(store::turns(tx, asked).await?)
+}
+
+/// A stretch of a call's log, in order.
+pub async fn events(tx: &mut TenantTx<'_>, asked: Stretch) -> Result<Vec<Event>, Error> {
+    Ok(events_of_each(tx, &[asked]).await?.pop().unwrap_or_default())
+}
+
+/// A stretch of each call's log, in the order of the calls that were asked for.
+pub async fn events_of_each(tx: &mut TenantTx<'_>, asked: &[Stretch]) -> Result<Vec<Vec<Event>>, Error> {
+    tx.permit(Action::CallsRead)?;
+    Ok(store::events(tx, asked).await?)
 }
 
 /// The summaries of those of these calls that were concluded.

@@ -5,10 +5,10 @@ use uuid::Uuid;
 
 use super::{
     Arrival, Call, CallState, CallerContext, Event, Known, NewSummary, Resolution, Sentiment, Speaker,
-    Summary, SummarySource, Turn,
+    Stretch, Summary, SummarySource, Turn,
 };
 use crate::access::Action;
-use crate::db::page::Page;
+use crate::db::page::{self, Page, PageOf};
 use crate::db::tx::{Sql, TenantSession, TenantTx};
 use crate::db::{Db, Row, Type};
 use crate::error::{Error, Fault, OrFault as _};
@@ -108,8 +108,17 @@ const FIND: Sql = Sql::new(
 );
 const LIST: Sql = Sql::new(
     "select id, caller_id, from_number, to_number, state, end_reason, started_at, connected_at, ended_at, duration_s
-       from {t}.calls where id < $1 and ($2::uuid is null or caller_id = $2) order by id desc limit $3",
-    &[Type::UUID, Type::UUID, Type::INT8],
+       from {t}.calls where id < $1 order by id desc limit $2",
+    &[Type::UUID, Type::INT8],
+);
+const OF_CALLERS: Sql = Sql::new(
+    "select k.id, k.caller_id, k.from_number, k.to_number, k.state, k.end_reason, k.started_at, k.connected_at,
+            k.ended_at, k.duration_s, asked.place
+       from unnest($1::uuid[], $2::uuid[], $3::bigint[]) with ordinality as asked(caller_id, before, count, place)
+      cross join lateral (select * from {t}.calls x where x.caller_id = asked.caller_id and x.id < asked.before
+                           order by x.id desc limit asked.count) k
+      order by asked.place, k.id desc",
+    &[Type::UUID_ARRAY, Type::UUID_ARRAY, Type::INT8_ARRAY],
 );
 const LAST_OF: Sql = Sql::new(
     "select k.id, k.caller_id, k.from_number, k.to_number, k.state, k.end_reason, k.started_at, k.connected_at,
@@ -119,14 +128,20 @@ const LAST_OF: Sql = Sql::new(
     &[Type::UUID_ARRAY],
 );
 const TURNS: Sql = Sql::new(
-    "select sequence, speaker, text, started_ms, ended_ms, heard_ms, interrupted from {t}.call_turns
-      where call_id = $1 and $2 < sequence order by sequence limit $3",
-    &[Type::UUID, Type::INT4, Type::INT8],
+    "select u.sequence, u.speaker, u.text, u.started_ms, u.ended_ms, u.heard_ms, u.interrupted, asked.place
+       from unnest($1::uuid[], $2::int[], $3::bigint[]) with ordinality as asked(call_id, after, count, place)
+      cross join lateral (select * from {t}.call_turns x where x.call_id = asked.call_id and asked.after < x.sequence
+                           order by x.sequence limit asked.count) u
+      order by asked.place, u.sequence",
+    &[Type::UUID_ARRAY, Type::INT4_ARRAY, Type::INT8_ARRAY],
 );
 const EVENTS: Sql = Sql::new(
-    "select sequence, at_ms, leg, kind, data from {t}.call_events
-      where call_id = $1 and $2 < sequence order by sequence limit $3",
-    &[Type::UUID, Type::INT4, Type::INT8],
+    "select e.sequence, e.at_ms, e.leg, e.kind, e.data, asked.place
+       from unnest($1::uuid[], $2::int[], $3::bigint[]) with ordinality as asked(call_id, after, count, place)
+      cross join lateral (select * from {t}.call_events x where x.call_id = asked.call_id and asked.after < x.sequence
+                           order by x.sequence limit asked.count) e
+      order by asked.place, e.sequence",
+    &[Type::UUID_ARRAY, Type::INT4_ARRAY, Type::INT8_ARRAY],
 );
 const SUMMARIES: Sql = Sql::new(
     "select call_id, summary, topics, sentiment, resolution, source, model, created_at from {t}.call_summaries
@@ -149,6 +164,15 @@ pub(super) fn notice(tx: &TenantTx<'_>, call: CallId) -> String {
 /// The agent's language, and what it says when all lines are taken, if anything; locks the lines.
 pub(super) async fn lines(tx: &mut TenantTx<'_>) -> Result<Option<(String, Option<String>)>, Fault> {
     Ok(tx.row(&LINES, &[]).await?.map(|row| (row.get(0), row.get(1))))
+}
+
+impl Stretch {
+    /// What a statement is asked with for many at once.
+    fn columns(asked: &[Self]) -> (Vec<Uuid>, Vec<i32>, Vec<i64>) {
+        let calls = asked.iter().map(|one| one.call.uuid()).collect();
+        let after = asked.iter().map(|one| one.after).collect();
+        (calls, after, asked.iter().map(|one| one.limit.into()).collect())
+    }
 }
 
 /// Id and state of the call of this SID, new or there already; none when all lines are taken.
@@ -297,25 +321,26 @@ pub(super) async fn find(tx: &mut TenantTx<'_>, ids: &[Uuid]) -> Result<Vec<Call
     tx.rows(&FIND, &[&ids]).await?.iter().map(call).collect()
 }
 
-pub(super) async fn list(
+pub(super) async fn list(tx: &mut TenantTx<'_>, page: Page) -> Result<Vec<Call>, Fault> {
+    tx.rows(&LIST, &[&page.before(), &page.limit()]).await?.iter().map(call).collect()
+}
+
+/// A page of each caller's calls.
+pub(super) async fn of_callers(
     tx: &mut TenantTx<'_>,
-    caller: Option<CallerId>,
-    page: Page,
-) -> Result<Vec<Call>, Fault> {
-    let caller = caller.map(CallerId::uuid);
-    tx.rows(&LIST, &[&page.before(), &caller, &page.limit()]).await?.iter().map(call).collect()
+    asked: &[PageOf<CallerId>],
+) -> Result<Vec<Vec<Call>>, Fault> {
+    let (callers, before, counts) = PageOf::columns(asked, CallerId::uuid);
+    let rows = tx.rows(&OF_CALLERS, &[&callers, &before, &counts]).await?;
+    page::lists(asked.len(), &rows, call)
 }
 
 pub(super) async fn last_of(tx: &mut TenantTx<'_>, callers: &[Uuid]) -> Result<Vec<Call>, Fault> {
     tx.rows(&LAST_OF, &[&callers]).await?.iter().map(call).collect()
 }
 
-pub(super) async fn turns(
-    tx: &mut TenantTx<'_>,
-    call: CallId,
-    after: i32,
-    limit: i64,
-) -> Result<Vec<Turn>, Fault> {
+/// A stretch of each call's turns.
+pub(super) async fn turns(tx: &mut TenantTx<'_>, asked: &[Stretch]) -> Result<Vec<Vec<Turn>>, Fault> {
     let turn = |row: &Row| {
         Ok(Turn {
             sequence: row.get(0),
@@ -327,15 +352,13 @@ pub(super) async fn turns(
             interrupted: row.get(6),
         })
     };
-    tx.rows(&TURNS, &[&call.uuid(), &after, &limit]).await?.iter().map(turn).collect()
+    let (calls, after, counts) = Stretch::columns(asked);
+    let rows = tx.rows(&TURNS, &[&calls, &after, &counts]).await?;
+    page::lists(asked.len(), &rows, turn)
 }
 
-pub(super) async fn events(
-    tx: &mut TenantTx<'_>,
-    call: CallId,
-    after: i32,
-    limit: i64,
-) -> Result<Vec<Event>, Fault> {
+/// A stretch of each call's log.
+pub(super) async fn events(tx: &mut TenantTx<'_>, asked: &[Stretch]) -> Result<Vec<Vec<Event>>, Fault> {
     let event = |row: &Row| {
         Ok(Event {
             sequence: row.get(0),
@@ -345,7 +368,9 @@ pub(super) async fn events(
             data: row.get(4),
         })
     };
-    tx.rows(&EVENTS, &[&call.uuid(), &after, &limit]).await?.iter().map(event).collect()
+    let (calls, after, counts) = Stretch::columns(asked);
+    let rows = tx.rows(&EVENTS, &[&calls, &after, &counts]).await?;
+    page::lists(asked.len(), &rows, event)
 }
 
 pub(super) async fn summaries(tx: &mut TenantTx<'_>, calls: &[Uuid]) -> Result<Vec<Summary>, Fault> {

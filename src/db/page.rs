@@ -6,12 +6,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use crate::error::Error;
+use super::Row;
+use crate::error::{Error, Fault};
 use crate::ids::TenantId;
 use crate::secret::MasterKey;
 
 /// Which part of a list is asked for; lists are newest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Page {
     /// Rows at most.
     pub first: u16,
@@ -53,6 +54,40 @@ impl Page {
         rows.truncate(usize::from(self.first));
         more
     }
+}
+
+/// A page of the list that one of many has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PageOf<K> {
+    /// Whose list.
+    pub of: K,
+    /// Which part of it.
+    pub page: Page,
+}
+
+impl<K: Copy> PageOf<K> {
+    /// What a statement is asked with for many at once: whose, before which id, how many rows.
+    pub fn columns(asked: &[Self], id: impl Fn(K) -> Uuid) -> (Vec<Uuid>, Vec<Uuid>, Vec<i64>) {
+        let whose = asked.iter().map(|one| id(one.of)).collect();
+        let before = asked.iter().map(|one| one.page.before()).collect();
+        (whose, before, asked.iter().map(|one| one.page.limit()).collect())
+    }
+}
+
+/// The lists that were asked for in one statement, each row of which ends with its list's place, counted from 1.
+pub fn lists<T>(
+    count: usize,
+    rows: &[Row],
+    read: impl Fn(&Row) -> Result<T, Fault>,
+) -> Result<Vec<Vec<T>>, Fault> {
+    let mut lists: Vec<Vec<T>> = std::iter::repeat_with(Vec::new).take(count).collect();
+    for row in rows {
+        let place = usize::try_from(row.get::<_, i64>(row.len() - 1)).ok();
+        let place = place.and_then(|place| place.checked_sub(1));
+        let list = place.and_then(|place| lists.get_mut(place));
+        list.ok_or_else(|| Fault::new("read a row of a list that was not asked for"))?.push(read(row)?);
+    }
+    Ok(lists)
 }
 
 /// Makes and opens the cursors of one list of one tenant, or of the platform.

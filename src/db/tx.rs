@@ -46,10 +46,15 @@ impl TenantSession {
 
     /// Begins a transaction: one round trip for BEGIN, role and time limit.
     pub async fn begin(&mut self) -> Result<TenantTx<'_>, Fault> {
-        let mut tx = TenantTx::open(self);
+        let mut tx = TenantTx::open(self, Mode::Whole);
         let preamble = tx.preamble();
         tx.open.begin(&preamble).await?;
         Ok(tx)
+    }
+
+    /// For what only reads: each statement is a transaction of its own, in one round trip, and nothing is to be committed.
+    pub fn read(&mut self) -> TenantTx<'_> {
+        TenantTx::open(self, Mode::Each)
     }
 
     /// Runs one statement as a transaction of its own, in one round trip.
@@ -59,7 +64,7 @@ impl TenantSession {
         sql: &Sql,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, Error> {
-        let mut tx = TenantTx::open(self);
+        let mut tx = TenantTx::open(self, Mode::Whole);
         tx.permit(action)?;
         let preamble = tx.preamble();
         let answer = tx.open.single(&preamble, sql, params).await;
@@ -67,28 +72,42 @@ impl TenantSession {
     }
 }
 
+/// How the statements of a tenant's transaction are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// All of them are one transaction.
+    Whole,
+    /// Each is one of its own, which may only read.
+    Each,
+}
+
 /// A transaction within one tenant. Dropped without [`TenantTx::commit`], it is rolled back.
 pub struct TenantTx<'s> {
     open: Open<'s>,
+    mode: Mode,
     scope: TenantScope,
     db: &'s Db,
 }
 
 impl<'s> TenantTx<'s> {
-    fn open(session: &'s mut TenantSession) -> Self {
+    fn open(session: &'s mut TenantSession, mode: Mode) -> Self {
         let tenancy = session.scope.tenancy();
         let id = tenancy.tenant.uuid();
         session.connection.visit(id);
         let version = tenancy.placement.schema_version;
         let schema = Schema { name: schema_of(tenancy.tenant), key: id, version };
         let open = Open::new(Held::Borrowed(&mut session.connection), schema);
-        Self { open, scope: session.scope, db: &session.db }
+        Self { open, mode, scope: session.scope, db: &session.db }
     }
 
     fn preamble(&self) -> String {
         let role = &self.open.schema.name;
         let limit_ms = self.scope.tenancy().limits.statement_ms_max;
-        format!("BEGIN; SET LOCAL ROLE {role}; SET LOCAL statement_timeout = {limit_ms}")
+        let begin = match self.mode {
+            Mode::Whole => "BEGIN",
+            Mode::Each => "BEGIN READ ONLY",
+        };
+        format!("{begin}; SET LOCAL ROLE {role}; SET LOCAL statement_timeout = {limit_ms}")
     }
 
     /// Counts a statement that ran longer than the tenant may have it run.
@@ -136,7 +155,10 @@ impl<'s> TenantTx<'s> {
 
     /// Runs a statement and gives all its rows.
     pub async fn rows(&mut self, sql: &Sql, params: &[Param<'_>]) -> Result<Vec<Row>, Fault> {
-        let answer = self.open.rows(sql, params).await;
+        let answer = match self.mode {
+            Mode::Whole => self.open.rows(sql, params).await,
+            Mode::Each => self.open.single(&self.preamble(), sql, params).await,
+        };
         self.counted(answer)
     }
 
@@ -147,7 +169,10 @@ impl<'s> TenantTx<'s> {
 
     /// Runs a statement for its effect and gives the number of rows it touched.
     pub async fn run(&mut self, sql: &Sql, params: &[Param<'_>]) -> Result<u64, Fault> {
-        let answer = self.open.run(sql, params).await;
+        let answer = match self.mode {
+            Mode::Whole => self.open.run(sql, params).await,
+            Mode::Each => Err(Fault::new("change something while only reading")),
+        };
         self.counted(answer)
     }
 

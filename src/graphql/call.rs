@@ -5,15 +5,22 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::caller::Caller;
-use super::loaders::{self, CallerKey, SummaryKey};
+use super::cursors;
+use super::loaders::{self, CallerKey, EventsOf, SummaryKey, TurnsOf};
 use super::page::{self, Listed, connection, cost};
 use super::problem::Problem;
-use super::{cursors, session};
 use crate::calls;
 use crate::db::page::Page;
 
 /// A telephone call.
 pub(super) struct Call(pub(super) calls::Call);
+
+impl Call {
+    /// A page of its numbered rows.
+    fn stretch(&self, page: Page) -> calls::Stretch {
+        calls::Stretch { call: self.0.id, after: page::after(page), limit: page::rows(page) }
+    }
+}
 
 /// A telephone call.
 #[Object]
@@ -79,10 +86,7 @@ impl Call {
     ) -> Result<Listed<Turn>, Problem> {
         let cursors = cursors(ctx, "turns")?;
         let page = Page::asked(first, after.as_deref(), &cursors)?;
-        let mut session = session(ctx).await?;
-        let mut tx = session.begin().await?;
-        let rows = calls::turns(&mut tx, self.0.id, page::after(page), page::rows(page)).await?;
-        tx.commit().await?;
+        let rows = loaders::one(ctx, TurnsOf(self.stretch(page))).await?.unwrap_or_default();
         Ok(connection(page, rows, &cursors, |turn| page::place_of(turn.sequence), Turn::from))
     }
 
@@ -96,10 +100,7 @@ impl Call {
     ) -> Result<Listed<CallEvent>, Problem> {
         let cursors = cursors(ctx, "events")?;
         let page = Page::asked(first, after.as_deref(), &cursors)?;
-        let mut session = session(ctx).await?;
-        let mut tx = session.begin().await?;
-        let rows = calls::events(&mut tx, self.0.id, page::after(page), page::rows(page)).await?;
-        tx.commit().await?;
+        let rows = loaders::one(ctx, EventsOf(self.stretch(page))).await?.unwrap_or_default();
         Ok(connection(page, rows, &cursors, |event| page::place_of(event.sequence), CallEvent::from))
     }
 

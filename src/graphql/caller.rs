@@ -6,14 +6,14 @@ use serde_json::Value;
 use std::sync::Arc;
 
 use super::call::Call;
-use super::loaders::{self, LastCallKey, ProfileKey, TemplateKey};
+use super::cursors;
+use super::loaders::{self, CallsOf, LastCallKey, MemoriesOf, ProfileKey, RecallOf, TemplateKey};
 use super::memory::Memory;
 use super::page::{Listed, connection, cost};
 use super::problem::Problem;
-use super::{cursors, session};
-use crate::db::page::Page;
+use crate::callers;
+use crate::db::page::{Page, PageOf};
 use crate::templates::version::TemplateVersion;
-use crate::{callers, calls, memory};
 
 /// Somebody who calls this business. The same number at another business is another caller.
 pub(super) struct Caller(pub(super) callers::Caller);
@@ -95,10 +95,7 @@ impl Caller {
     ) -> Result<Listed<Memory>, Problem> {
         let cursors = cursors(ctx, "memories")?;
         let page = Page::asked(first, after.as_deref(), &cursors)?;
-        let mut session = session(ctx).await?;
-        let mut tx = session.begin().await?;
-        let rows = memory::list(&mut tx, self.0.id, page).await?;
-        tx.commit().await?;
+        let rows = loaders::one(ctx, MemoriesOf(PageOf { of: self.0.id, page })).await?.unwrap_or_default();
         Ok(connection(page, rows, &cursors, |memory| memory.id.uuid(), Memory))
     }
 
@@ -111,12 +108,8 @@ impl Caller {
         #[graphql(desc = "How many, 1 to 100; 20 when left out.")] first: Option<i32>,
     ) -> Result<Vec<Memory>, Problem> {
         let limit = Page::asked(first, None, &cursors(ctx, "memories")?)?.first;
-        let query = memory::Query { caller: self.0.id, question: &question, vector: None, limit };
-        let mut session = session(ctx).await?;
-        let mut tx = session.begin().await?;
-        let found = memory::recall(&mut tx, &query).await?;
-        tx.commit().await?;
-        Ok(found.into_iter().map(|recalled| Memory(recalled.memory)).collect())
+        let found = loaders::one(ctx, RecallOf { caller: self.0.id, question, limit }).await?;
+        Ok(found.unwrap_or_default().into_iter().map(Memory).collect())
     }
 
     /// Their calls, newest first.
@@ -129,10 +122,7 @@ impl Caller {
     ) -> Result<Listed<Call>, Problem> {
         let cursors = cursors(ctx, "calls")?;
         let page = Page::asked(first, after.as_deref(), &cursors)?;
-        let mut session = session(ctx).await?;
-        let mut tx = session.begin().await?;
-        let rows = calls::list(&mut tx, Some(self.0.id), page).await?;
-        tx.commit().await?;
+        let rows = loaders::one(ctx, CallsOf(PageOf { of: self.0.id, page })).await?.unwrap_or_default();
         Ok(connection(page, rows, &cursors, |call| call.id.uuid(), Call))
     }
 

@@ -6,6 +6,7 @@
 //! Start at [`query::Query`]; what a refusal looks like is in [`problem`], what is refused unread in [`limits`].
 
 mod agent;
+mod batch;
 mod call;
 mod caller;
 mod cost;
@@ -30,13 +31,14 @@ use crate::access::TenantScope;
 use crate::db::Db;
 use crate::db::listen::Hub;
 use crate::db::page::Cursors;
-use crate::db::tx::TenantSession;
-use crate::error::Fault;
+use crate::db::tx::{TenantSession, TenantTx};
+use crate::error::{Error, Fault};
+use batch::Batches;
 use call::{Call, CallEvent, Turn};
 use caller::Caller;
 use cost::Cost;
 use keys::ApiKey;
-use loaders::{Loaders, Reader};
+use loaders::Reader;
 use memory::Memory;
 use mutation::Mutation;
 use page::Listed;
@@ -107,13 +109,22 @@ where
 /// Lends a request the right to act for a tenant.
 pub fn authorised(request: Request, door: &Door, scope: TenantScope) -> Request {
     let reader = Reader { db: door.db.clone(), scope };
-    request.data(Loaders::new(door, reader)).data(scope)
+    request.data(Batches::new(reader)).data(scope)
 }
 
 /// The door and the right to act of the request that is being answered.
 fn asked<'a>(ctx: &Context<'a>) -> Result<(&'a Door, &'a TenantScope), Problem> {
     let (door, scope) = (ctx.data_opt::<Door>(), ctx.data_opt::<TenantScope>());
     door.zip(scope).ok_or_else(|| Fault::new("answer a request that nobody was let in with").into())
+}
+
+/// Reads on the asking tenant's behalf.
+async fn read<T>(
+    ctx: &Context<'_>,
+    look: impl AsyncFnOnce(&mut TenantTx<'_>) -> Result<T, Error>,
+) -> Result<T, Problem> {
+    let mut session = session(ctx).await?;
+    Ok(look(&mut session.read()).await?)
 }
 
 /// A connection on which transactions of the asking tenant can be begun.

@@ -6,10 +6,11 @@ use super::agent::Agent;
 use super::call::Call;
 use super::caller::Caller;
 use super::keys::ApiKey;
+use super::loaders::{self, CallKey, CallerKey};
 use super::page::{Listed, connection, cost};
 use super::problem::{Problem, found, id};
 use super::tenant::Tenant;
-use super::{cursors, registry, session};
+use super::{cursors, read, registry};
 use crate::db::page::Page;
 use crate::ids::{CallId, CallerId};
 use crate::tenants::keys;
@@ -24,19 +25,12 @@ impl Query {
     /// The business itself.
     async fn tenant(&self, ctx: &Context<'_>) -> Result<Tenant, Problem> {
         let mut session = registry(ctx).await?;
-        let mut tx = session.begin().await?;
-        let tenant = tenants::own(&mut tx).await?;
-        tx.commit().await?;
-        Ok(Tenant(tenant))
+        Ok(Tenant(tenants::own(&mut session.read()).await?))
     }
 
     /// How the business's agent speaks.
     async fn agent(&self, ctx: &Context<'_>) -> Result<Agent, Problem> {
-        let mut session = session(ctx).await?;
-        let mut tx = session.begin().await?;
-        let agent = tenants::agent(&mut tx).await?;
-        tx.commit().await?;
-        Ok(Agent(agent))
+        Ok(Agent(read(ctx, tenants::agent).await?))
     }
 
     /// The people who have called, newest first.
@@ -50,10 +44,7 @@ impl Query {
     ) -> Result<Listed<Caller>, Problem> {
         let cursors = cursors(ctx, "callers")?;
         let page = Page::asked(first, after.as_deref(), &cursors)?;
-        let mut session = session(ctx).await?;
-        let mut tx = session.begin().await?;
-        let rows = callers::list(&mut tx, page, search.as_deref()).await?;
-        tx.commit().await?;
+        let rows = read(ctx, async |tx| callers::list(tx, page, search.as_deref()).await).await?;
         Ok(connection(page, rows, &cursors, |caller| caller.id.uuid(), Caller))
     }
 
@@ -64,11 +55,7 @@ impl Query {
         #[graphql(name = "id", desc = "The caller's id.")] caller: ID,
     ) -> Result<Option<Caller>, Problem> {
         let Some(caller) = found(id::<CallerId>(&caller, "caller"))? else { return Ok(None) };
-        let mut session = session(ctx).await?;
-        let mut tx = session.begin().await?;
-        let caller = found(callers::get(&mut tx, caller).await)?;
-        tx.commit().await?;
-        Ok(caller.map(Caller))
+        Ok(loaders::one(ctx, CallerKey(caller)).await?.map(Caller))
     }
 
     /// All calls, newest first.
@@ -81,10 +68,7 @@ impl Query {
     ) -> Result<Listed<Call>, Problem> {
         let cursors = cursors(ctx, "calls")?;
         let page = Page::asked(first, after.as_deref(), &cursors)?;
-        let mut session = session(ctx).await?;
-        let mut tx = session.begin().await?;
-        let rows = calls::list(&mut tx, None, page).await?;
-        tx.commit().await?;
+        let rows = read(ctx, async |tx| calls::list(tx, page).await).await?;
         Ok(connection(page, rows, &cursors, |call| call.id.uuid(), Call))
     }
 
@@ -99,9 +83,7 @@ impl Query {
         let cursors = cursors(ctx, "apiKeys")?;
         let page = Page::asked(first, after.as_deref(), &cursors)?;
         let mut session = registry(ctx).await?;
-        let mut tx = session.begin().await?;
-        let rows = keys::list(&mut tx, page).await?;
-        tx.commit().await?;
+        let rows = keys::list(&mut session.read(), page).await?;
         Ok(connection(page, rows, &cursors, |key| key.id.uuid(), ApiKey::from))
     }
 
@@ -112,10 +94,6 @@ impl Query {
         #[graphql(name = "id", desc = "The call's id.")] call: ID,
     ) -> Result<Option<Call>, Problem> {
         let Some(call) = found(id::<CallId>(&call, "call"))? else { return Ok(None) };
-        let mut session = session(ctx).await?;
-        let mut tx = session.begin().await?;
-        let call = found(calls::get(&mut tx, call).await)?;
-        tx.commit().await?;
-        Ok(call.map(Call))
+        Ok(loaders::one(ctx, CallKey(call)).await?.map(Call))
     }
 }

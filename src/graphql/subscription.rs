@@ -11,7 +11,7 @@ use super::asked;
 use super::call::Turn;
 use super::problem::{Problem, id};
 use crate::access::TenantScope;
-use crate::calls::{self, CallState};
+use crate::calls::{self, CallState, Stretch};
 use crate::db::Db;
 use crate::db::listen::{Channel, Heard};
 use crate::ids::CallId;
@@ -108,10 +108,10 @@ impl Following {
     /// Reads what was written since. The state is read first: what is over cannot grow afterwards.
     async fn look(&mut self) -> Result<(), Problem> {
         let mut session = self.db.tenant(&self.scope).await?;
-        let mut tx = session.begin().await?;
+        let mut tx = session.read();
         let state = calls::get(&mut tx, self.call).await?.state;
-        let turns = calls::turns(&mut tx, self.call, self.after, TURNS_AT_ONCE).await?;
-        tx.commit().await?;
+        let asked = Stretch { call: self.call, after: self.after, limit: TURNS_AT_ONCE };
+        let turns = calls::turns(&mut tx, asked).await?;
         let more = turns.len() == usize::from(TURNS_AT_ONCE);
         self.seen = Seen { turns: turns.into(), more, over: state == CallState::Ended && !more };
         Ok(())

@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, Object};
 
 use super::problem::Problem;
-use super::{registry, session};
+use super::{read, registry};
 use crate::templates::version::TemplateVersion;
 use crate::{callers, tenants};
 
@@ -30,20 +30,13 @@ impl Tenant {
 
     /// The industry template that its callers' profiles follow.
     async fn template(&self, ctx: &Context<'_>) -> Result<Template, Problem> {
-        let mut session = session(ctx).await?;
-        let mut tx = session.begin().await?;
-        let version = callers::template(&mut tx, None).await?;
-        tx.commit().await?;
-        Ok(Template(version))
+        Ok(Template(read(ctx, async |tx| callers::template(tx, None).await).await?))
     }
 
     /// Its telephone numbers in E.164 form.
     async fn numbers(&self, ctx: &Context<'_>) -> Result<Vec<String>, Problem> {
         let mut session = registry(ctx).await?;
-        let mut tx = session.begin().await?;
-        let numbers = tenants::numbers::own(&mut tx).await?;
-        tx.commit().await?;
-        Ok(numbers)
+        Ok(tenants::numbers::own(&mut session.read()).await?)
     }
 }
 

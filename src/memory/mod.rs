@@ -9,7 +9,7 @@ mod store;
 use chrono::{DateTime, Utc};
 
 use crate::access::Action;
-use crate::db::page::Page;
+use crate::db::page::PageOf;
 use crate::db::tx::TenantTx;
 use crate::error::Error;
 use crate::ids::{CallId, CallerId, MemoryId};
@@ -110,9 +110,14 @@ pub async fn remember(tx: &mut TenantTx<'_>, new: NewMemory) -> Result<Memory, E
 }
 
 /// A page of a caller's memories, newest first.
-pub async fn list(tx: &mut TenantTx<'_>, caller: CallerId, page: Page) -> Result<Vec<Memory>, Error> {
+pub async fn list(tx: &mut TenantTx<'_>, asked: PageOf<CallerId>) -> Result<Vec<Memory>, Error> {
+    Ok(of_each(tx, &[asked]).await?.pop().unwrap_or_default())
+}
+
+/// A page of each caller's memories, newest first, in the order of those who were asked for.
+pub async fn of_each(tx: &mut TenantTx<'_>, asked: &[PageOf<CallerId>]) -> Result<Vec<Vec<Memory>>, Error> {
     tx.permit(Action::MemoryRead)?;
-    Ok(store::list(tx, caller, page).await?)
+    Ok(store::of_each(tx, asked).await?)
 }
 
 /// Forgets a memory for good.
@@ -130,16 +135,14 @@ pub struct Vector {
     pub model: String,
 }
 
-/// A question about a caller.
+/// A question about callers.
 #[derive(Debug, Clone)]
 pub struct Query<'q> {
-    /// About whom.
-    pub caller: CallerId,
     /// In words.
     pub question: &'q str,
     /// As a vector, where there is a model at hand; words alone must do otherwise.
     pub vector: Option<Vector>,
-    /// Answers at most.
+    /// Answers at most, for each caller.
     pub limit: u16,
 }
 
@@ -152,8 +155,12 @@ pub struct Recalled {
     pub score: f64,
 }
 
-/// Finds what fits a question among one caller's memories.
-pub async fn recall(tx: &mut TenantTx<'_>, query: &Query<'_>) -> Result<Vec<Recalled>, Error> {
+/// Finds what fits a question among each caller's own memories, in the order of those who were asked for.
+pub async fn recall(
+    tx: &mut TenantTx<'_>,
+    callers: &[CallerId],
+    query: &Query<'_>,
+) -> Result<Vec<Vec<Recalled>>, Error> {
     tx.permit(Action::MemoryRead)?;
     if QUESTION_CHARS_MAX < query.question.chars().count() {
         return Err(Error::invalid("question", "must have at most 1000 characters"));
@@ -161,5 +168,5 @@ pub async fn recall(tx: &mut TenantTx<'_>, query: &Query<'_>) -> Result<Vec<Reca
     if query.question.contains('\0') {
         return Err(Error::invalid("question", "must not contain the character U+0000"));
     }
-    Ok(store::search(tx, query).await?)
+    Ok(store::search(tx, callers, query).await?)
 }

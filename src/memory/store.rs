@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{Kind, Memory, NewMemory, Query, Recalled, Source};
-use crate::db::page::Page;
+use crate::db::page::{self, PageOf};
 use crate::db::tx::{Sql, TenantTx};
 use crate::db::{Row, Type};
 use crate::error::Fault;
@@ -21,9 +21,13 @@ const ADD: Sql = Sql::new(
 );
 const CALLER_EXISTS: Sql = Sql::new("select 1 from {t}.callers where id = $1 for key share", &[Type::UUID]);
 const LIST: Sql = Sql::new(
-    "select id, kind, text, importance, source, call_id, created_at from {t}.memories
-      where caller_id = $1 and id < $2 and superseded_by is null order by id desc limit $3",
-    &[Type::UUID, Type::UUID, Type::INT8],
+    "select m.id, m.kind, m.text, m.importance, m.source, m.call_id, m.created_at, asked.place
+       from unnest($1::uuid[], $2::uuid[], $3::bigint[]) with ordinality as asked(caller_id, before, count, place)
+      cross join lateral (select id, kind, text, importance, source, call_id, created_at from {t}.memories x
+                           where x.caller_id = asked.caller_id and x.id < asked.before and x.superseded_by is null
+                           order by x.id desc limit asked.count) m
+      order by asked.place, m.id desc",
+    &[Type::UUID_ARRAY, Type::UUID_ARRAY, Type::INT8_ARRAY],
 );
 const FORGET: Sql = Sql::new("delete from {t}.memories where id = $1", &[Type::UUID]);
 const TEXT: Sql =
@@ -34,7 +38,7 @@ const EMBED: Sql = Sql::new(
 );
 const SEARCH: Sql = Sql::new(
     include_str!("search.sql"),
-    &[Type::UUID, Type::TEXT, Type::FLOAT4_ARRAY, Type::TEXT, Type::INT8, Type::TIMESTAMPTZ],
+    &[Type::UUID_ARRAY, Type::TEXT, Type::FLOAT4_ARRAY, Type::TEXT, Type::INT8, Type::TIMESTAMPTZ],
 );
 
 fn memory(row: &Row) -> Result<Memory, Fault> {
@@ -65,8 +69,14 @@ pub(super) async fn add(tx: &mut TenantTx<'_>, new: &NewMemory) -> Result<Memory
     memory(&row.ok_or_else(|| Fault::new("add a memory"))?)
 }
 
-pub(super) async fn list(tx: &mut TenantTx<'_>, caller: CallerId, page: Page) -> Result<Vec<Memory>, Fault> {
-    tx.rows(&LIST, &[&caller.uuid(), &page.before(), &page.limit()]).await?.iter().map(memory).collect()
+/// A page of each caller's memories.
+pub(super) async fn of_each(
+    tx: &mut TenantTx<'_>,
+    asked: &[PageOf<CallerId>],
+) -> Result<Vec<Vec<Memory>>, Fault> {
+    let (callers, before, counts) = PageOf::columns(asked, CallerId::uuid);
+    let rows = tx.rows(&LIST, &[&callers, &before, &counts]).await?;
+    page::lists(asked.len(), &rows, memory)
 }
 
 /// True if there was such a memory.
@@ -89,14 +99,17 @@ pub(super) async fn embed(
     Ok(())
 }
 
-pub(super) async fn search(tx: &mut TenantTx<'_>, query: &Query<'_>) -> Result<Vec<Recalled>, Fault> {
+/// What fits the question best of each caller's memories.
+pub(super) async fn search(
+    tx: &mut TenantTx<'_>,
+    callers: &[CallerId],
+    query: &Query<'_>,
+) -> Result<Vec<Vec<Recalled>>, Fault> {
     let now = tx.now();
+    let callers: Vec<_> = callers.iter().map(|caller| caller.uuid()).collect();
     let (vector, model) = query.vector.as_ref().map(|vector| (&vector.values, vector.model.as_str())).unzip();
     let rows = tx
-        .rows(
-            &SEARCH,
-            &[&query.caller.uuid(), &query.question, &vector, &model, &i64::from(query.limit), &now],
-        )
+        .rows(&SEARCH, &[&callers, &query.question, &vector, &model, &i64::from(query.limit), &now])
         .await?;
-    rows.iter().map(|row| Ok(Recalled { memory: memory(row)?, score: row.get(7) })).collect()
+    page::lists(callers.len(), &rows, |row| Ok(Recalled { memory: memory(row)?, score: row.get(7) }))
 }

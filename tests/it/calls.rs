@@ -5,8 +5,8 @@ use crate::standin::Standin;
 use crate::world::{ACCOUNT_SID, TestTenant, World};
 use neurosphere::access::{Role, TenantScope};
 use neurosphere::callers;
-use neurosphere::calls::{self, Arrival, Arrived, CallState, Leg, Speaker, SummarySource, Turn};
-use neurosphere::db::page::Page;
+use neurosphere::calls::{self, Arrival, Arrived, CallState, Leg, Speaker, Stretch, SummarySource, Turn};
+use neurosphere::db::page::{Page, PageOf};
 use neurosphere::error::Error;
 use neurosphere::ids::{CallId, PhoneNumber};
 use neurosphere::memory;
@@ -159,7 +159,7 @@ async fn a_call_is_concluded_by_a_model_and_known_the_next_time_and_only_there()
     let found = calls::get(&mut tx, call).await.unwrap();
     assert_eq!((found.state, found.end_reason.as_deref()), (CallState::Ended, Some("caller_hung_up")));
     assert_eq!(
-        calls::turns(&mut tx, call, 0, 50).await.unwrap(),
+        calls::turns(&mut tx, Stretch { call, after: 0, limit: 50 }).await.unwrap(),
         a_strangers_words(),
         "written twice, there once"
     );
@@ -170,7 +170,7 @@ async fn a_call_is_concluded_by_a_model_and_known_the_next_time_and_only_there()
     let known = callers::get(&mut tx, caller).await.unwrap();
     assert_eq!((known.name.as_deref(), known.calls_count), (Some("John Smith"), 1));
     assert!(known.quick_bio.starts_with("John Smith"), "{}", known.quick_bio);
-    let facts = memory::list(&mut tx, caller, PAGE).await.unwrap();
+    let facts = memory::list(&mut tx, PageOf { of: caller, page: PAGE }).await.unwrap();
     assert!(facts.iter().any(|fact| fact.text.contains("Toyota")), "{facts:?}");
     tx.commit().await.unwrap();
 
@@ -191,10 +191,10 @@ async fn a_call_is_concluded_by_a_model_and_known_the_next_time_and_only_there()
     let mut session = world.app.db.tenant(&b.scope(Role::Owner)).await.unwrap();
     let mut tx = session.begin().await.unwrap();
     assert!(matches!(calls::get(&mut tx, call).await, Err(Error::NotFound("call"))));
-    assert!(calls::turns(&mut tx, call, 0, 50).await.unwrap().is_empty());
-    assert!(calls::events(&mut tx, call, 0, 50).await.unwrap().is_empty());
+    assert!(calls::turns(&mut tx, Stretch { call, after: 0, limit: 50 }).await.unwrap().is_empty());
+    assert!(calls::events(&mut tx, Stretch { call, after: 0, limit: 50 }).await.unwrap().is_empty());
     assert!(calls::summaries(&mut tx, &[call]).await.unwrap().is_empty());
-    assert!(calls::list(&mut tx, Some(caller), PAGE).await.unwrap().is_empty());
+    assert!(calls::of_callers(&mut tx, &[PageOf { of: caller, page: PAGE }]).await.unwrap()[0].is_empty());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::world::{TestTenant, World};
 use neurosphere::access::Role;
 use neurosphere::callers;
-use neurosphere::db::page::Page;
+use neurosphere::db::page::{Page, PageOf};
 use neurosphere::error::Error;
 use neurosphere::ids::{CallerId, PhoneNumber};
 use neurosphere::memory::{self, Kind, NewMemory, Query, Source, Vector};
@@ -48,14 +48,15 @@ async fn what_is_remembered_is_recalled_by_words_and_by_vector_and_by_nobody_els
     let foreign = memory::remember(&mut tx, fact(elsewhere, "x")).await;
     assert!(matches!(foreign, Err(Error::NotFound("caller"))), "{foreign:?}");
 
-    let ask = |question, vector| Query { caller: here, question, vector, limit: 10 };
-    let found = memory::recall(&mut tx, &ask("which car does he drive?", None)).await.unwrap();
+    let ask = |question, vector| Query { question, vector, limit: 10 };
+    let found =
+        memory::recall(&mut tx, &[here], &ask("which car does he drive?", None)).await.unwrap().remove(0);
     assert_eq!(found.first().map(|best| best.memory.id), Some(car.id));
     assert_eq!(found.len(), 2, "nothing of the neighbour");
-    let empty = memory::recall(&mut tx, &ask("", None)).await.unwrap();
+    let empty = memory::recall(&mut tx, &[here], &ask("", None)).await.unwrap().remove(0);
     assert_eq!(empty.len(), 2, "a question without words ranks by importance and age");
     let vector = Vector { values: vec![0.1; memory::DIMENSIONS], model: "none".to_owned() };
-    let found = memory::recall(&mut tx, &ask("car drive", Some(vector))).await.unwrap();
+    let found = memory::recall(&mut tx, &[here], &ask("car drive", Some(vector))).await.unwrap().remove(0);
     assert_eq!(
         found.first().map(|best| best.memory.id),
         Some(car.id),
@@ -65,17 +66,21 @@ async fn what_is_remembered_is_recalled_by_words_and_by_vector_and_by_nobody_els
 
     let mut session = world.app.db.tenant(&b.scope(Role::Owner)).await.unwrap();
     let mut tx = session.begin().await.unwrap();
-    assert!(memory::list(&mut tx, here, PAGE).await.unwrap().is_empty());
-    assert!(memory::recall(&mut tx, &ask("car", None)).await.unwrap().is_empty());
+    assert!(memory::list(&mut tx, PageOf { of: here, page: PAGE }).await.unwrap().is_empty());
+    assert!(memory::recall(&mut tx, &[here], &ask("car", None)).await.unwrap().remove(0).is_empty());
     assert!(matches!(memory::forget(&mut tx, car.id).await, Err(Error::NotFound("memory"))));
     tx.commit().await.unwrap();
 
     let mut session = world.app.db.tenant(&a.scope(Role::Owner)).await.unwrap();
     let mut tx = session.begin().await.unwrap();
-    assert_eq!(memory::list(&mut tx, here, PAGE).await.unwrap().len(), 2, "nothing was lost to the stranger");
+    assert_eq!(
+        memory::list(&mut tx, PageOf { of: here, page: PAGE }).await.unwrap().len(),
+        2,
+        "nothing was lost to the stranger"
+    );
     memory::forget(&mut tx, car.id).await.unwrap();
     assert!(matches!(memory::forget(&mut tx, car.id).await, Err(Error::NotFound("memory"))));
-    assert_eq!(memory::list(&mut tx, here, PAGE).await.unwrap().len(), 1);
+    assert_eq!(memory::list(&mut tx, PageOf { of: here, page: PAGE }).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -91,7 +96,7 @@ async fn pages_of_memories_meet_without_gap_or_repeat() {
     let mut page = Page { first: 3, after: None };
     let mut seen = Vec::new();
     loop {
-        let mut rows = memory::list(&mut tx, caller, page).await.unwrap();
+        let mut rows = memory::list(&mut tx, PageOf { of: caller, page }).await.unwrap();
         let more = page.cut(&mut rows);
         page.after = rows.last().map(|memory| memory.id.uuid());
         seen.extend(rows.into_iter().map(|memory| memory.text));

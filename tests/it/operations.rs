@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// What an operation asks of Postgres, each in one statement.
 type Asks = (&'static str, &'static [&'static str]);
 
-const OF_A_TENANT: [Asks; 10] = [
+const OF_A_TENANT: [Asks; 11] = [
     ("agent", &["key", "business", "which template", "template", "numbers", "agent"]),
     ("call", &["key", "call", "caller", "turns", "summary"]),
     // Once for the host, once for the key on entering and once with the operation; then the call is over.
@@ -25,6 +25,10 @@ const OF_A_TENANT: [Asks; 10] = [
     ("callers", &["key", "callers", "last calls", "summaries"]),
     ("calls", &["key", "calls", "callers", "summaries"]),
     ("forget", &["key", "forget"]),
+    (
+        "overview",
+        &["key", "calls", "turns", "log", "callers", "memories", "recalled", "calls of callers", "summaries"],
+    ),
     ("remember", &["key", "caller", "remember", "embed later"]),
     ("update_agent", &["key", "agent", "change"]),
     ("update_caller_profile", &["key", "lock", "profile", "template", "change", "caller", "profile"]),
@@ -81,6 +85,7 @@ async fn variables(api: &Api, tenant: &TestTenant, operation: &str) -> Value {
         "call" => json!({"id": call["id"]}),
         "caller" => json!({"id": caller["id"]}),
         "call_turns" => json!({"callId": call["id"], "afterSequence": 0}),
+        "overview" => json!({"question": "Who called?"}),
         "forget" => json!({"input": {"memoryId": caller["memories"]["nodes"][0]["id"]}}),
         "remember" => json!({"input": {"callerId": caller["id"], "text": "Likes tea."}}),
         "update_agent" => json!({"input": {"voice": "cedar"}}),

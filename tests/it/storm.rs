@@ -227,7 +227,9 @@ impl Storm {
                 callers::list(&mut tx, neurosphere::db::page::Page { first: 5, after: None }, None).await?;
             for caller in &found {
                 let page = neurosphere::db::page::Page { first: 5, after: None };
-                for remembered in memory::list(&mut tx, caller.id, page).await? {
+                for remembered in
+                    memory::list(&mut tx, neurosphere::db::page::PageOf { of: caller.id, page }).await?
+                {
                     own_marks_only(tenant, &remembered.text);
                 }
             }

@@ -3,7 +3,7 @@
 
 use neurosphere::access::{Actor, Role, TenantScope};
 use neurosphere::app::Running;
-use neurosphere::calls::{self, Speaker, Turn};
+use neurosphere::calls::{self, Speaker, Stretch, Turn};
 use neurosphere::db::listen::{Channel, Heard};
 use neurosphere::db::page::Page;
 use neurosphere::ids::{CallId, TenantId};
@@ -75,7 +75,7 @@ impl<'a> Telling<'a> {
             let mut session = self.running.app.db.tenant(&scope).await.map_err(refused)?;
             let mut tx = session.begin().await.map_err(told)?;
             let page = Page { first: CALLS_MAX, after: None };
-            let calls = calls::list(&mut tx, None, page).await.map_err(refused)?;
+            let calls = calls::list(&mut tx, page).await.map_err(refused)?;
             tx.commit().await.map_err(told)?;
             drop(session);
             // Newest first, and told as they came.
@@ -96,7 +96,9 @@ impl<'a> Telling<'a> {
         let mut tx = session.begin().await.map_err(told)?;
         // The summary is read first: what is summed up has no more turns.
         let summary = calls::summaries(&mut tx, &[id]).await.map_err(refused)?.pop();
-        let turns = calls::turns(&mut tx, id, progress.sequence, TURNS_MAX).await.map_err(refused)?;
+        let turns = calls::turns(&mut tx, Stretch { call: id, after: progress.sequence, limit: TURNS_MAX })
+            .await
+            .map_err(refused)?;
         let call = calls::get(&mut tx, id).await.map_err(refused)?;
         tx.commit().await.map_err(told)?;
         if turns.is_empty() && summary.is_none() {

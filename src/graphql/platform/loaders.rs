@@ -2,7 +2,6 @@
 //! node asks.
 
 use async_graphql::Context;
-use async_graphql::dataloader::Loader;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use crate::access::PlatformScope;
 use crate::db::Db;
 use crate::db::tx::PlatformTx;
 use crate::error::Error;
-use crate::graphql::loaders::Loaders;
+use crate::graphql::batch::{Batches, Loader};
 use crate::graphql::problem::Problem;
 use crate::ids::{PhoneNumber, TenantId};
 use crate::tenancy::Limits;
@@ -43,9 +42,9 @@ impl Reader {
 pub(super) async fn one<K>(ctx: &Context<'_>, key: K) -> Result<Option<<Reader as Loader<K>>::Value>, Problem>
 where
     K: Send + Sync + Hash + Eq + Clone + 'static,
-    Reader: Loader<K, Error = Problem>,
+    Reader: Loader<K>,
 {
-    Loaders::<Reader>::one(ctx, key).await
+    Batches::<Reader>::one(ctx, key).await
 }
 
 /// The numbers of a tenant.
@@ -54,7 +53,6 @@ pub(super) struct NumbersKey(pub(super) TenantId);
 
 impl Loader<NumbersKey> for Reader {
     type Value = Vec<PhoneNumber>;
-    type Error = Problem;
 
     async fn load(&self, keys: &[NumbersKey]) -> Result<HashMap<NumbersKey, Vec<PhoneNumber>>, Problem> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
@@ -69,7 +67,6 @@ pub(super) struct DomainsKey(pub(super) TenantId);
 
 impl Loader<DomainsKey> for Reader {
     type Value = Vec<Domain>;
-    type Error = Problem;
 
     async fn load(&self, keys: &[DomainsKey]) -> Result<HashMap<DomainsKey, Vec<Domain>>, Problem> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
@@ -84,7 +81,6 @@ pub(super) struct LimitsKey(pub(super) TenantId);
 
 impl Loader<LimitsKey> for Reader {
     type Value = Limits;
-    type Error = Problem;
 
     async fn load(&self, keys: &[LimitsKey]) -> Result<HashMap<LimitsKey, Limits>, Problem> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
@@ -99,7 +95,6 @@ pub(super) struct PlanKey(pub(super) String);
 
 impl Loader<PlanKey> for Reader {
     type Value = Plan;
-    type Error = Problem;
 
     async fn load(&self, _: &[PlanKey]) -> Result<HashMap<PlanKey, Plan>, Problem> {
         let plans = self.read(life::plans).await?;
@@ -113,7 +108,6 @@ pub(super) struct ClustersKey;
 
 impl Loader<ClustersKey> for Reader {
     type Value = Arc<[Cluster]>;
-    type Error = Problem;
 
     async fn load(&self, _: &[ClustersKey]) -> Result<HashMap<ClustersKey, Arc<[Cluster]>>, Problem> {
         let clusters = clusters::overview(&self.db, &self.scope).await?;

@@ -21,7 +21,7 @@ use async_graphql::{Context, EmptySubscription, MergedObject, Request, SchemaBui
 use std::fmt::Display;
 use std::str::FromStr;
 
-use super::loaders::Loaders;
+use super::batch::Batches;
 use super::page::Listed;
 use super::problem::Problem;
 use super::{Door, limited, printed};
@@ -66,7 +66,7 @@ pub fn sdl() -> String {
 /// Lends a request the right to act for the platform.
 pub fn authorised(request: Request, door: &Door, scope: PlatformScope) -> Request {
     let reader = Reader { db: door.db.clone(), scope };
-    request.data(Loaders::new(door, reader)).data(scope)
+    request.data(Batches::new(reader)).data(scope)
 }
 
 /// The door and the right to act of the request that is being answered.

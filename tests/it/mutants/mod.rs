@@ -72,7 +72,7 @@ impl Pair {
         let mut session = self.world.app.db.tenant(&tenant.scope(Role::Owner)).await.unwrap();
         let mut tx = session.begin().await.unwrap();
         let callers = callers::list(&mut tx, PAGE, None).await.unwrap().len();
-        let calls = calls::list(&mut tx, None, PAGE).await.unwrap().len();
+        let calls = calls::list(&mut tx, PAGE).await.unwrap().len();
         tx.commit().await.unwrap();
         (callers, calls)
     }

@@ -5,7 +5,7 @@ use super::stage::{CALLER, Carrier, Stage};
 use crate::wire::Carries;
 use crate::witness::Witness;
 use neurosphere::access::Role;
-use neurosphere::calls::{self, CallState, Speaker};
+use neurosphere::calls::{self, CallState, Speaker, Stretch};
 use neurosphere::db::page::Page;
 use serde_json::json;
 use std::time::Duration;
@@ -75,12 +75,12 @@ struct Kept {
 async fn kept(stage: &Stage) -> Kept {
     let mut session = stage.world.app.db.tenant(&stage.tenant.scope(Role::Owner)).await.unwrap();
     let mut tx = session.begin().await.unwrap();
-    let calls = calls::list(&mut tx, None, Page { first: 2, after: None }).await.unwrap();
+    let calls = calls::list(&mut tx, Page { first: 2, after: None }).await.unwrap();
     let [call] = &calls[..] else { panic!("{calls:?}") };
     Kept {
         state: call.state,
-        turns: calls::turns(&mut tx, call.id, 0, 100).await.unwrap().len(),
-        events: calls::events(&mut tx, call.id, 0, 100).await.unwrap(),
+        turns: calls::turns(&mut tx, Stretch { call: call.id, after: 0, limit: 100 }).await.unwrap().len(),
+        events: calls::events(&mut tx, Stretch { call: call.id, after: 0, limit: 100 }).await.unwrap(),
     }
 }
 

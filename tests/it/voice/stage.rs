@@ -10,7 +10,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use neurosphere::access::Role;
 use neurosphere::app::{App, Only, Running};
-use neurosphere::calls;
+use neurosphere::calls::{self, Stretch};
 use neurosphere::clock::Clock;
 use neurosphere::config::Config;
 use neurosphere::db::page::Page;
@@ -132,10 +132,12 @@ impl Stage {
             let mut session = self.world.app.db.tenant(&self.tenant.scope(Role::Owner)).await.unwrap();
             let mut tx = session.begin().await.unwrap();
             if let Some(reason) = calls::end_reason(&mut tx, call_sid).await.unwrap() {
-                let all = calls::list(&mut tx, None, Page { first: 50, after: None }).await.unwrap();
+                let all = calls::list(&mut tx, Page { first: 50, after: None }).await.unwrap();
                 let mut turns = Vec::new();
                 for call in &all {
-                    turns.extend(calls::turns(&mut tx, call.id, 0, 100).await.unwrap());
+                    turns.extend(
+                        calls::turns(&mut tx, Stretch { call: call.id, after: 0, limit: 100 }).await.unwrap(),
+                    );
                 }
                 return (reason, turns);
             }
@@ -159,7 +161,7 @@ impl Stage {
     pub(super) async fn calls_count(&self) -> usize {
         let mut session = self.world.app.db.tenant(&self.tenant.scope(Role::Owner)).await.unwrap();
         let mut tx = session.begin().await.unwrap();
-        calls::list(&mut tx, None, Page { first: 50, after: None }).await.unwrap().len()
+        calls::list(&mut tx, Page { first: 50, after: None }).await.unwrap().len()
     }
 
     /// Has the stand-in carrier place a call, and gives its timeline once it is over.
