@@ -11,6 +11,7 @@ mod clusters;
 mod demo;
 mod fleet;
 mod graphql;
+mod graphql_hostile;
 mod graphql_http;
 mod graphql_scanners;
 mod graphql_socket;
