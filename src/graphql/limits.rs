@@ -60,6 +60,12 @@ pub enum Refused {
     /// Too much said twice.
     #[error("the document repeats more than {DUPLICATES_MAX} fields")]
     Duplicates,
+    /// Its identifier is of no document that the program was built with.
+    #[error("no trusted document has this identifier; send `sha256:` and the digest of one, or a query")]
+    Unknown,
+    /// Free words where only trusted documents are executed.
+    #[error("a browser's session may only have trusted documents executed; use an API key for others")]
+    Untrusted,
     /// Asks for the schema where that is off.
     #[error("introspection is switched off; the schema is published with the documentation")]
     Introspection,
@@ -71,6 +77,8 @@ impl Refused {
         match self {
             Self::Long | Self::Nested | Self::Wide | Self::Aliases | Self::Duplicates => "TOO_COMPLEX",
             Self::Syntax { .. } => "SYNTAX",
+            Self::Unknown => "DOCUMENT_UNKNOWN",
+            Self::Untrusted => "DOCUMENT_UNTRUSTED",
             Self::Introspection => "INTROSPECTION_OFF",
         }
     }

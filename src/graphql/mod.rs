@@ -22,6 +22,7 @@ mod query;
 pub mod reference;
 mod subscription;
 mod tenant;
+pub mod trusted;
 
 use async_graphql::{Context, ObjectType, Request, SDLExportOptions, SchemaBuilder, SubscriptionType};
 use chrono::{DateTime, Utc};

@@ -9,3 +9,4 @@ mod limits;
 mod persona;
 mod templates;
 mod tidy;
+mod trusted;

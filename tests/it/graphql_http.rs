@@ -2,10 +2,12 @@
 
 use crate::api::{Api, Headers};
 use crate::world::{TestTenant, World};
+use neurosphere::graphql::trusted::id;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 const POST: (Method, &str) = (Method::POST, "/graphql");
+const OWN: &str = "application/graphql-response+json";
 const NAME: &str = r#"{"query": "{ tenant { name } }"}"#;
 const RENAME: &str = "mutation { updateAgent(input: {name: \"Mallory\"}) { errors { code } } }";
 
@@ -114,11 +116,11 @@ async fn what_is_malformed_or_too_much_is_refused_with_a_reason() {
         let response = api.send((method, "/graphql"), &tenant, &[], NAME).await;
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
     }
-    let (own, json) = ("application/graphql-response+json", "application/json");
+    let json = "application/json";
     for (accept, query, status) in [
-        (own, "{ tenant { name } }", StatusCode::OK),
-        (own, "{ nothing }", StatusCode::BAD_REQUEST),
-        (own, "{", StatusCode::BAD_REQUEST),
+        (OWN, "{ tenant { name } }", StatusCode::OK),
+        (OWN, "{ nothing }", StatusCode::BAD_REQUEST),
+        (OWN, "{", StatusCode::BAD_REQUEST),
         (json, "{ nothing }", StatusCode::OK),
         (json, "{", StatusCode::OK),
     ] {
@@ -157,6 +159,43 @@ async fn a_small_request_never_costs_much() {
         assert_eq!(answer.get("data"), None, "{shown}");
         assert!(text.len() < 4_000, "{} bytes for {shown}", text.len());
     }
+}
+
+#[tokio::test]
+async fn a_trusted_document_is_named_by_its_digest() {
+    let world = World::new().await;
+    let (api, tenant) = (Api::of(&world).await, world.tenant().await);
+    let (reads, writes) = (
+        id(include_str!("../../graphql/operations/agent.graphql")),
+        id(include_str!("../../graphql/operations/update_agent.graphql")),
+    );
+    let posted = async |body: Value| {
+        let response = api.send(POST, &tenant, &[("accept", OWN)], body.to_string()).await;
+        (response.status(), response.json::<Value>().await.unwrap())
+    };
+    let (status, answer) = posted(json!({"documentId": reads})).await;
+    assert_eq!((status, &answer["data"]["agent"]["name"]), (StatusCode::OK, &json!("Barbara")));
+    let input = json!({"input": {"voice": "cedar"}});
+    let (_, answer) = posted(json!({"documentId": writes, "variables": input})).await;
+    assert_eq!(answer["data"]["updateAgent"]["agent"]["voice"], "cedar");
+
+    let code = |answer: &Value| answer["errors"][0]["extensions"]["code"].clone();
+    let unknown = format!("sha256:{}", "0".repeat(64));
+    for (body, expected) in [
+        (json!({"documentId": unknown}), "DOCUMENT_UNKNOWN"),
+        (json!({"documentId": reads, "query": "{ tenant { name } }"}), "BAD_PARAMETERS"),
+        (json!({"documentId": 7}), "BAD_PARAMETERS"),
+        (json!({}), "BAD_PARAMETERS"),
+    ] {
+        let (status, answer) = posted(body.clone()).await;
+        assert_eq!((status, code(&answer)), (StatusCode::BAD_REQUEST, json!(expected)), "{body}");
+    }
+
+    let link = |id: &str| format!("/graphql?documentId={}", id.replace(':', "%3A"));
+    let read = api.send((Method::GET, &link(&reads)), &tenant, &[], "").await;
+    assert_eq!(read.json::<Value>().await.unwrap()["data"]["agent"]["voice"], "cedar");
+    let written = api.send((Method::GET, &link(&writes)), &tenant, &[], "").await;
+    assert_eq!(written.status(), StatusCode::METHOD_NOT_ALLOWED);
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ impl Refusal {
     pub(super) const BAD_PARAMETERS: Self = Self::new(
         StatusCode::BAD_REQUEST,
         "BAD_PARAMETERS",
-        "send query as text, and if need be operationName as text, variables and extensions as objects",
+        "send query or documentId as text, and if need be operationName as text, variables and extensions as objects",
     );
     pub(super) const ONLY_QUERIES: Self = Self::new(
         StatusCode::METHOD_NOT_ALLOWED,

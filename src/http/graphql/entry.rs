@@ -6,8 +6,9 @@ use axum::http::{HeaderMap, Uri, header};
 
 use super::Api;
 use super::answer::Refusal;
-use crate::access::{PlatformScope, TenantScope};
+use crate::access::{Actor, PlatformScope, TenantScope};
 use crate::error::Fault;
+use crate::graphql::trusted::Freedom;
 use crate::http::origin::host_text;
 use crate::http::{cookies, origin};
 use crate::identity::sessions;
@@ -42,6 +43,26 @@ pub(super) enum Right {
     Tenant(TenantScope),
     /// On the platform.
     Platform(PlatformScope),
+}
+
+impl Right {
+    /// Which documents it may have executed. Whoever comes in by a browser's session is held to trusted ones: what runs
+    /// in a page may be somebody else's.
+    pub(super) fn freedom(&self) -> Freedom {
+        let Self::Tenant(scope) = self else {
+            // Operators come in by a key of their own.
+            return Freedom::Free;
+        };
+        match scope.actor() {
+            Actor::Member { .. } | Actor::SignIn(_) => Freedom::Trusted,
+            Actor::ApiKey(_)
+            | Actor::Carrier
+            | Actor::Call(_)
+            | Actor::Job(_)
+            | Actor::Operator(_)
+            | Actor::CommandLine => Freedom::Free,
+        }
+    }
 }
 
 /// The right to act of a request, by its host and its `Authorization` header or cookie, unless too many came in that right.

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Environment};
 use crate::graphql::limits::{self, Introspection};
+use crate::graphql::trusted::Documents;
 use crate::graphql::{Door, Schema, authorised, platform, schema};
 use crate::identity::last_use::LastUse;
 use crate::ids::{OperatorId, TenantId};
@@ -57,6 +58,8 @@ struct Api {
     schema: Schema,
     /// The platform's own.
     platform: platform::Schema,
+    trusted: Arc<Documents>,
+    platform_trusted: Arc<Documents>,
     base_domain: Arc<str>,
     platform_host: Arc<str>,
     introspection: Introspection,
@@ -77,6 +80,8 @@ pub fn routes(door: Door, last_use: LastUse, config: &Config, stop: Cancellation
     let api = Api {
         schema: schema(door.clone()),
         platform: platform::schema(door.clone(), &config.http.base_domain),
+        trusted: Arc::new(Documents::of_tenants()),
+        platform_trusted: Arc::new(Documents::of_the_platform()),
         door,
         base_domain: config.http.base_domain.as_str().into(),
         platform_host: config.http.platform_host.as_str().into(),
@@ -109,7 +114,10 @@ async fn post(api: &Api, parts: &Parts, body: Body, media: Option<Media>) -> Res
     }
     let body = tokio::time::timeout(BODY_TIME_MAX, to_bytes(body, BODY_BYTES_MAX)).await;
     let body = body.map_err(|_| Refusal::TOO_SLOW)?.map_err(|_| Refusal::TOO_LARGE)?;
-    execute(api, Params::from_body(&body)?, right, media).await
+    match prepared(api, Params::from_body(&body)?, &right) {
+        Ok(prepared) => execute(api, prepared.request, right, media).await,
+        Err(refused) => Ok(answer::unread(&refused, media)),
+    }
 }
 
 async fn by_get(State(api): State<Api>, request: Request) -> Response {
@@ -125,19 +133,19 @@ async fn query(api: &Api, parts: &Parts, media: Option<Media>) -> Result<Respons
     let right = entry::let_in(api, parts).await?;
     let media = media.ok_or(Refusal::NOT_ACCEPTABLE)?;
     let params = Params::from_query(parts.uri.query().unwrap_or_default())?;
-    let reads =
-        limits::parse(&params.query, api.introspection).map_or(true, |doc| limits::only_queries(&doc));
-    if !reads {
-        return Err(Refusal::ONLY_QUERIES);
+    match prepared(api, params, &right) {
+        Ok(prepared) if prepared.reads => execute(api, prepared.request, right, media).await,
+        Ok(_) => Err(Refusal::ONLY_QUERIES),
+        Err(refused) => Ok(answer::unread(&refused, media)),
     }
-    execute(api, params, right, media).await
 }
 
-async fn execute(api: &Api, params: Params, right: Right, media: Media) -> Result<Response, Refusal> {
-    let request = match prepared(api, params) {
-        Ok(request) => request,
-        Err(refused) => return Ok(answer::unread(&refused, media)),
-    };
+async fn execute(
+    api: &Api,
+    request: GraphQlRequest,
+    right: Right,
+    media: Media,
+) -> Result<Response, Refusal> {
     let executed = async {
         match right {
             Right::Tenant(scope) => api.schema.execute(authorised(request, &api.door, scope)).await,
@@ -151,12 +159,24 @@ async fn execute(api: &Api, params: Params, right: Right, media: Media) -> Resul
 }
 
 /// A request that stays within the limits.
-fn prepared(api: &Api, params: Params) -> Result<GraphQlRequest, limits::Refused> {
-    let document = limits::parse(&params.query, api.introspection)?;
-    let mut request = GraphQlRequest::new(params.query).variables(params.variables);
+struct Prepared {
+    request: GraphQlRequest,
+    /// It does nothing but read once.
+    reads: bool,
+}
+
+fn prepared(api: &Api, params: Params, right: &Right) -> Result<Prepared, limits::Refused> {
+    let trusted = match right {
+        Right::Tenant(_) => &api.trusted,
+        Right::Platform(_) => &api.platform_trusted,
+    };
+    let text = trusted.text(params.source, right.freedom())?;
+    let document = limits::parse(&text, api.introspection)?;
+    let reads = limits::only_queries(&document);
+    let mut request = GraphQlRequest::new(text).variables(params.variables);
     request.operation_name = params.operation_name;
     request.set_parsed_query(document);
-    Ok(request)
+    Ok(Prepared { request, reads })
 }
 
 /// A page on which the host's own API is explored.

@@ -4,11 +4,12 @@ use async_graphql::Variables;
 use serde_json::{Map, Value};
 
 use super::answer::Refusal;
+use crate::graphql::trusted::Source;
 
 /// What a client asks for.
 #[derive(Debug)]
 pub(super) struct Params {
-    pub(super) query: String,
+    pub(super) source: Source,
     pub(super) operation_name: Option<String>,
     pub(super) variables: Variables,
 }
@@ -42,7 +43,11 @@ impl Params {
     }
 
     fn from_fields(mut fields: Map<String, Value>) -> Result<Self, Refusal> {
-        let Some(Value::String(query)) = fields.remove("query") else { return Err(Refusal::BAD_PARAMETERS) };
+        let source = match (fields.remove("query"), fields.remove("documentId")) {
+            (Some(Value::String(text)), None) => Source::Text(text),
+            (None, Some(Value::String(id))) => Source::Id(id),
+            (Some(_) | None, Some(_) | None) => return Err(Refusal::BAD_PARAMETERS),
+        };
         let operation_name = match fields.remove("operationName") {
             None | Some(Value::Null) => None,
             Some(Value::String(name)) => Some(name),
@@ -52,7 +57,7 @@ impl Params {
         };
         let variables = object(fields.remove("variables"))?;
         object(fields.remove("extensions"))?;
-        Ok(Self { query, operation_name, variables: Variables::from_json(variables) })
+        Ok(Self { source, operation_name, variables: Variables::from_json(variables) })
     }
 }
 

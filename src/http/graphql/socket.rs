@@ -19,11 +19,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_stream::StreamMap;
 
 use super::answer::{self, Refusal};
-use super::entry::{self, Credential, Site};
+use super::entry::{self, Credential, Right, Site};
 use super::media::Media;
 use super::params::Params;
 use super::seats::Seat;
-use super::{Api, prepared};
+use super::{Api, Prepared, prepared};
 use crate::access::TenantScope;
 use crate::db::listen::{Channel, Heard};
 use crate::graphql::authorised;
@@ -281,8 +281,8 @@ impl Session {
         if let Err(refusal) = entry::within_rate(&self.api, &scope) {
             return Ok(vec![json!({"type": "error", "id": id, "payload": refusal.errors()})]);
         }
-        match prepared(&self.api, params) {
-            Ok(request) => {
+        match prepared(&self.api, params, &Right::Tenant(scope)) {
+            Ok(Prepared { request, .. }) => {
                 let responses = self
                     .api
                     .schema
