@@ -15,6 +15,7 @@ mod graphql_hostile;
 mod graphql_http;
 mod graphql_scanners;
 mod graphql_socket;
+mod graphql_stream;
 mod guards;
 mod identity;
 mod jobs;

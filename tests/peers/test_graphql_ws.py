@@ -1,5 +1,5 @@
-"""Our subscriptions, taken by graphql-ws, the reference client of graphql-transport-ws: a call is followed while it
-happens, a client that has enough is left alone, and who may not come in is told so in the protocol's own way."""
+"""Our subscriptions, taken by graphql-ws and graphql-sse, the reference clients of their protocols: a call is followed while
+it happens, a client that has enough is left alone, and who may not come in is told so in the protocol's own way."""
 
 import json
 import pathlib
@@ -11,6 +11,7 @@ from conftest import ACCOUNT_SID, AUTH_TOKEN, FIXTURES, ROOT, TARGET, TEST_SECON
 from product import CALLER, WAIT_SECONDS, Product
 
 CLIENT = pathlib.Path(__file__).parent / "graphql" / "client.mjs"
+CLIENT_OF_EVENTS = pathlib.Path(__file__).parent / "graphql" / "events.mjs"
 TURNS = "subscription($call: ID!) { callTurns(callId: $call) { sequence speaker text } }"
 NAME = {"query": "{ tenant { name } }"}
 OVER = {"over": True}
@@ -37,9 +38,18 @@ def product(standin):
 
 def told(tenant, *operations, **otherwise):
     """What the client tells of these operations, one after the other."""
+    return client(CLIENT, tenant.product.url.replace("http", "ws") + "/graphql/ws", tenant, operations, otherwise)
+
+
+def told_as_events(tenant, *operations, **otherwise):
+    """The same over a stream of events for each."""
+    return client(CLIENT_OF_EVENTS, tenant.product.url + "/graphql/stream", tenant, operations, otherwise)
+
+
+def client(program, address, tenant, operations, otherwise):
     order = {"host": tenant.host, "key": tenant.key, "operations": operations} | otherwise
     done = subprocess.run(
-        ["node", CLIENT, tenant.product.url.replace("http", "ws") + "/graphql/ws", json.dumps(order)],
+        ["node", program, address, json.dumps(order)],
         cwd=ROOT, text=True, capture_output=True, timeout=TEST_SECONDS_MAX,
     )
     assert done.returncode == 0, done.stderr
@@ -109,3 +119,28 @@ def test_the_page_of_another_origin_gets_no_socket(product, origin):
     assert refused == {"status": 403} and "failed" in failed
     own = told(tenant, NAME, origin=f"http://{tenant.host}")
     assert own[0] == CONNECTED and own[-1] == OVER
+
+
+def test_a_call_is_followed_as_events_from_its_beginning_to_its_end(standin, product):
+    tenant = product.tenant()
+    followed = {"query": TURNS, "variables": {"call": call(standin, tenant, 6)}}
+    lines = told_as_events(tenant, followed, followed, NAME)
+    kept = tenant.query(
+        "query($call: ID!) { call(id: $call) { turns(first: 100) { nodes { sequence speaker text } } } }",
+        **followed["variables"],
+    )["call"]
+    turns = [{"result": {"data": {"callTurns": turn}}} for turn in kept["turns"]["nodes"]]
+    name = {"result": {"data": {"tenant": {"name": "Peers Insurance"}}}}
+    assert turns and lines == [*turns, OVER, *turns, OVER, name, OVER]
+
+
+def test_who_has_enough_of_events_or_no_key_is_answered_so(standin, product):
+    tenant = product.tenant()
+    followed = {"query": TURNS, "variables": {"call": call(standin, tenant, 6)}, "enough": 1}
+    turn, *rest = told_as_events(tenant, followed, NAME)
+    assert turn["result"]["data"]["callTurns"]["sequence"] == 1
+    assert rest == [OVER, {"result": {"data": {"tenant": {"name": "Peers Insurance"}}}}, OVER]
+    assert told_as_events(tenant, NAME, key="ns_wrong") == [{"failed": 401}]
+    refused, over = told_as_events(tenant, {"query": "subscription { nothing }"})
+    assert [error["extensions"]["code"] for error in refused["result"]["errors"]] == ["VALIDATION"]
+    assert over == OVER

@@ -56,6 +56,13 @@ impl Refusal {
         "NOT_ACCEPTABLE",
         "accept application/graphql-response+json or application/json",
     );
+    pub(super) const NO_EVENTS: Self =
+        Self::new(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "accept text/event-stream");
+    pub(super) const TOO_MANY_STREAMS: Self = Self::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "TOO_MANY_REQUESTS",
+        "this business follows as much as it may at once; end something first",
+    );
     pub(super) const UNSUPPORTED_MEDIA: Self =
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA", "send application/json in UTF-8");
     pub(super) const TOO_LARGE: Self =

@@ -65,6 +65,14 @@ impl Right {
     }
 }
 
+/// The right to act that a request still gives which was let in before.
+pub(super) async fn again(api: &Api, parts: &Parts) -> Result<Right, Refusal> {
+    match site(api, parts)? {
+        Site::Tenant(host) => tenants(api, &host, parts).await.map(Right::Tenant),
+        Site::Platform => operators(api, parts).await.map(Right::Platform),
+    }
+}
+
 /// The right to act of a request, by its host and its `Authorization` header or cookie, unless too many came in that right.
 pub(super) async fn let_in(api: &Api, parts: &Parts) -> Result<Right, Refusal> {
     let site = site(api, parts)?;

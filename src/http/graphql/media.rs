@@ -70,6 +70,12 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
         })
 }
 
+/// Whether a stream of events is accepted, by its name.
+pub(super) fn takes_events(headers: &HeaderMap) -> bool {
+    let listed = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    listed.into_iter().any(|accept| quality(accept, "text/event-stream").is_some_and(|q| 0.0 < q))
+}
+
 /// Whether a browser asks for a page.
 pub(super) fn is_browser(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();

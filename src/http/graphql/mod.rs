@@ -1,6 +1,7 @@
 //! GraphQL over HTTP, on the hosts of tenants and, with another schema, on the platform's own: POST and GET by the
-//! GraphQL-over-HTTP specification, for tenants a socket for subscriptions ([`socket`]). Our own handler, because the
-//! ready-made one takes mutations from simple form posts and knows one content type. Must never know the schemas' fields.
+//! GraphQL-over-HTTP specification, for tenants a socket for subscriptions ([`socket`]), or a stream of events for each
+//! ([`stream`]). Our own handler, because the ready-made one takes mutations from simple form posts and knows one content
+//! type. Must never know the schemas' fields.
 //!
 //! The order of the checks: who may come in, and how often ([`entry`], [`rates`]), what is spoken ([`media`]), what is
 //! asked ([`params`]); the answer's form is in [`answer`].
@@ -12,11 +13,12 @@ mod params;
 mod rates;
 mod seats;
 mod socket;
+mod stream;
 
 use async_graphql::Request as GraphQlRequest;
 use async_graphql::http::GraphiQLSource;
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -71,7 +73,7 @@ struct Api {
     stop: CancellationToken,
 }
 
-/// `/graphql` and `/graphql/ws`. The sockets close when `stop` is cancelled.
+/// `/graphql`, `/graphql/ws` and `/graphql/stream`. The sockets and streams close when `stop` is cancelled.
 pub fn routes(door: Door, last_use: LastUse, config: &Config, stop: CancellationToken) -> Router {
     let introspection = match config.environment {
         Environment::Development => Introspection::Allowed,
@@ -96,6 +98,7 @@ pub fn routes(door: Door, last_use: LastUse, config: &Config, stop: Cancellation
     Router::new()
         .route("/graphql", get(by_get).post(by_post))
         .route("/graphql/ws", get(socket::upgrade))
+        .route("/graphql/stream", axum::routing::post(stream::begin))
         .with_state(api)
 }
 
@@ -109,15 +112,19 @@ async fn by_post(State(api): State<Api>, request: Request) -> Response {
 async fn post(api: &Api, parts: &Parts, body: Body, media: Option<Media>) -> Result<Response, Refusal> {
     let right = entry::let_in(api, parts).await?;
     let media = media.ok_or(Refusal::NOT_ACCEPTABLE)?;
+    match prepared(api, Params::from_body(&read(parts, body).await?)?, &right) {
+        Ok(prepared) => execute(api, prepared.request, right, media).await,
+        Err(refused) => Ok(answer::unread(&refused, media)),
+    }
+}
+
+/// The body of a request, which must be declared to be JSON.
+async fn read(parts: &Parts, body: Body) -> Result<Bytes, Refusal> {
     if !media::is_json(&parts.headers) {
         return Err(Refusal::UNSUPPORTED_MEDIA);
     }
     let body = tokio::time::timeout(BODY_TIME_MAX, to_bytes(body, BODY_BYTES_MAX)).await;
-    let body = body.map_err(|_| Refusal::TOO_SLOW)?.map_err(|_| Refusal::TOO_LARGE)?;
-    match prepared(api, Params::from_body(&body)?, &right) {
-        Ok(prepared) => execute(api, prepared.request, right, media).await,
-        Err(refused) => Ok(answer::unread(&refused, media)),
-    }
+    body.map_err(|_| Refusal::TOO_SLOW)?.map_err(|_| Refusal::TOO_LARGE)
 }
 
 async fn by_get(State(api): State<Api>, request: Request) -> Response {

@@ -24,10 +24,11 @@ use super::media::Media;
 use super::params::Params;
 use super::seats::Seat;
 use super::{Api, Prepared, prepared};
-use crate::access::TenantScope;
+use crate::access::{Rights, TenantScope};
 use crate::db::listen::{Channel, Heard};
 use crate::graphql::authorised;
 use crate::refusals::{self, Limit};
+use crate::tenancy::{ClusterIndex, Limits};
 use crate::tenants::reach::Host;
 
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -40,7 +41,7 @@ const INIT_TIME_MAX: Duration = Duration::from_secs(3);
 /// How long a message may take to be taken by the client.
 const SEND_TIME_MAX: Duration = Duration::from_secs(10);
 /// How often the client is pinged, and what it came with looked at again.
-const RECHECK: Duration = Duration::from_secs(20);
+pub(super) const RECHECK: Duration = Duration::from_secs(20);
 
 /// Why a socket is closed, in the protocol's own codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +145,7 @@ async fn accept(api: Api, parts: &mut Parts, host: Host, credential: Option<Cred
 
 /// Returns when a key or a session of the tenant may open nothing any more. Where notices were missed nothing is done: all sockets would
 /// look again at once, and each does so before long.
-async fn keys_changed(heard: &mut Receiver<Heard>, scope: Option<&TenantScope>) {
+pub(super) async fn keys_changed(heard: &mut Receiver<Heard>, scope: Option<&TenantScope>) {
     let Some(scope) = scope else { return future::pending().await };
     loop {
         match heard.recv().await {
@@ -153,6 +154,12 @@ async fn keys_changed(heard: &mut Receiver<Heard>, scope: Option<&TenantScope>) 
             Err(RecvError::Closed) => return future::pending().await,
         }
     }
+}
+
+/// What an operation goes on with from its beginning to its end.
+pub(super) fn terms(scope: &TenantScope) -> (Limits, ClusterIndex, u16, Rights) {
+    let tenancy = scope.tenancy();
+    (tenancy.limits, tenancy.placement.cluster, tenancy.placement.login, scope.rights())
 }
 
 struct Session {
@@ -210,10 +217,6 @@ impl Session {
     async fn recheck(&mut self) -> Result<(), Closed> {
         let Some(known) = self.scope else { return Ok(()) };
         let scope = self.enter().await?;
-        let terms = |scope: &TenantScope| {
-            let tenancy = scope.tenancy();
-            (tenancy.limits, tenancy.placement.cluster, tenancy.placement.login, scope.rights())
-        };
         if terms(&scope) != terms(&known) && !self.operations.is_empty() {
             return Err(Closed::NewTerms);
         }

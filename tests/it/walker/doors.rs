@@ -14,9 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::net::TcpListener;
 
 /// Every route. Those of pages are walked by tests/it/identity, as somebody who signs in; all others here.
-const ROUTES: [&str; 20] = [
+const ROUTES: [&str; 21] = [
     "/",
     "/graphql",
+    "/graphql/stream",
     "/graphql/ws",
     "/healthz",
     "/link/{token}",
@@ -105,6 +106,15 @@ async fn no_host_key_or_header_brings_b_to_a() {
         let text = answer.text().await.unwrap();
         stage.clean(what, &text);
         assert!(status != 200 || text.contains(&stage.b.slug), "{what}: it is B that is answered: {text}");
+    }
+    for (what, headers, status) in cases {
+        let headers: Vec<_> = headers.iter().copied().chain([("accept", "text/event-stream")]).collect();
+        let answer =
+            stage.api.send((Method::POST, "/graphql/stream"), &stage.b, &headers, body.clone()).await;
+        assert_eq!(answer.status(), status, "{what}, as events");
+        let text = answer.text().await.unwrap();
+        stage.clean(what, &text);
+        assert!(status != 200 || text.contains(&stage.b.slug), "{what}: it is B that is told: {text}");
     }
     for (what, headers) in
         [("A's host", [("host", host_a.as_str())]), ("a page of A's", [("origin", "http://a.localhost")])]
