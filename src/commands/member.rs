@@ -13,7 +13,7 @@ use super::{Desk, refused, told};
 
 #[derive(Subcommand)]
 pub(crate) enum Member {
-    /// Invite somebody; mailed where SMTP_URL is set, else the link is printed, this once
+    /// Invite somebody; mailed where a mail server is set, else the link is printed, this once
     Invite {
         /// The tenant's name in hosts
         slug: Slug,
@@ -23,7 +23,7 @@ pub(crate) enum Member {
         /// owner, admin, member, viewer, or the id of a role of the tenant's own
         #[arg(long, value_parser = standing)]
         role: Standing,
-        /// Print the link though SMTP_URL is set
+        /// Print the link though a mail server is set
         #[arg(long)]
         by_hand: bool,
     },

@@ -13,6 +13,8 @@ mod cost;
 mod keys;
 pub mod limits;
 mod loaders;
+mod member_changes;
+mod members;
 mod memory;
 mod mutation;
 mod page;
@@ -40,6 +42,7 @@ use caller::Caller;
 use cost::Cost;
 use keys::ApiKey;
 use loaders::Reader;
+use members::{Invitation, Member, Session};
 use memory::Memory;
 use mutation::Mutation;
 use page::Listed;
@@ -70,6 +73,9 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
         .override_output_type_description::<Listed<Call>>("A page of calls.")
         .override_output_type_description::<Listed<CallEvent>>("A page of a call's log.")
         .override_output_type_description::<Listed<Caller>>("A page of callers.")
+        .override_output_type_description::<Listed<Invitation>>("A page of invitations.")
+        .override_output_type_description::<Listed<Member>>("A page of members.")
+        .override_output_type_description::<Listed<Session>>("A page of a member's sessions.")
         .override_output_type_description::<Listed<Memory>>("A page of what is remembered about a caller.")
         .override_output_type_description::<Listed<Turn>>("A page of what was said in a call.")
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::agent::{Agent, UpdateAgentInput};
 use super::caller::Caller;
 use super::keys::KeyChanges;
+use super::member_changes::MemberChanges;
 use super::memory::{Memory, MemoryKind};
 use super::problem::{Problem, UserError, id, refusal};
 use super::session;
@@ -16,7 +17,7 @@ use crate::{callers, memory, tenants};
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(Changes, KeyChanges);
+pub struct Mutation(Changes, KeyChanges, MemberChanges);
 
 /// Changing what the business keeps.
 #[derive(Default)]
