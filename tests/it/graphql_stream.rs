@@ -51,7 +51,8 @@ impl Events {
                     let data = field("data:").unwrap_or_default();
                     (kind.to_owned(), serde_json::from_str(data).unwrap_or_default())
                 });
-                self.text = rest.to_owned();
+                let read = self.text.len() - rest.len();
+                self.text.drain(..read);
                 match told {
                     Some(told) => return Some(told),
                     // Only a sign of life.
