@@ -312,7 +312,7 @@ async fn storm_over(world: World, how: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_row_is_ever_anothers() {
-    storm_over(World::with(&[("DATABASE_POOL_MAX", "12".to_owned())]).await, "straight").await;
+    Box::pin(storm_over(World::with(&[("DATABASE_POOL_MAX", "12".to_owned())]).await, "straight")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -327,5 +327,5 @@ async fn no_row_is_ever_anothers_through_a_pooler_in_transaction_mode() {
         ("DATABASE_POOLER", "transaction".to_owned()),
         ("DATABASE_POOL_MAX", "24".to_owned()),
     ];
-    storm_over(direct.through(&through), "through pgbouncer").await;
+    Box::pin(storm_over(direct.through(&through), "through pgbouncer")).await;
 }

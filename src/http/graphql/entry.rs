@@ -46,15 +46,15 @@ pub(super) enum Right {
 }
 
 impl Right {
-    /// Which documents it may have executed. Whoever comes in by a browser's session is held to trusted ones: what runs
-    /// in a page may be somebody else's.
-    pub(super) fn freedom(&self) -> Freedom {
+    /// Which documents it may have executed, where a browser's session may have `in_sessions`: what runs in a page may be
+    /// somebody else's.
+    pub(super) fn freedom(&self, in_sessions: Freedom) -> Freedom {
         let Self::Tenant(scope) = self else {
             // Operators come in by a key of their own.
             return Freedom::Free;
         };
         match scope.actor() {
-            Actor::Member { .. } | Actor::SignIn(_) => Freedom::Trusted,
+            Actor::Member { .. } | Actor::SignIn(_) => in_sessions,
             Actor::ApiKey(_)
             | Actor::Carrier
             | Actor::Call(_)

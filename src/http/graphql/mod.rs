@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Environment};
 use crate::graphql::limits::{self, Introspection};
 use crate::graphql::trusted::Documents;
+use crate::graphql::trusted::Freedom;
 use crate::graphql::{Door, Schema, authorised, platform, schema};
 use crate::identity::last_use::LastUse;
 use crate::ids::{OperatorId, TenantId};
@@ -65,6 +66,8 @@ struct Api {
     base_domain: Arc<str>,
     platform_host: Arc<str>,
     introspection: Introspection,
+    /// Which documents the session of a browser may have executed.
+    in_sessions: Freedom,
     rates: Arc<Rates<TenantId>>,
     operator_rates: Arc<Rates<OperatorId>>,
     last_use: LastUse,
@@ -75,9 +78,9 @@ struct Api {
 
 /// `/graphql`, `/graphql/ws` and `/graphql/stream`. The sockets and streams close when `stop` is cancelled.
 pub fn routes(door: Door, last_use: LastUse, config: &Config, stop: CancellationToken) -> Router {
-    let introspection = match config.environment {
-        Environment::Development => Introspection::Allowed,
-        Environment::Production => Introspection::Refused,
+    let (introspection, in_sessions) = match config.environment {
+        Environment::Development => (Introspection::Allowed, Freedom::Free),
+        Environment::Production => (Introspection::Refused, Freedom::Trusted),
     };
     let api = Api {
         schema: schema(door.clone()),
@@ -88,6 +91,7 @@ pub fn routes(door: Door, last_use: LastUse, config: &Config, stop: Cancellation
         base_domain: config.http.base_domain.as_str().into(),
         platform_host: config.http.platform_host.as_str().into(),
         introspection,
+        in_sessions,
         rates: Arc::new(Rates::new(MonotonicClock)),
         operator_rates: Arc::new(Rates::new(MonotonicClock)),
         last_use,
@@ -177,7 +181,7 @@ fn prepared(api: &Api, params: Params, right: &Right) -> Result<Prepared, limits
         Right::Tenant(_) => &api.trusted,
         Right::Platform(_) => &api.platform_trusted,
     };
-    let text = trusted.text(params.source, right.freedom())?;
+    let text = trusted.text(params.source, right.freedom(api.in_sessions))?;
     let document = limits::parse(&text, api.introspection)?;
     let reads = limits::only_queries(&document);
     let mut request = GraphQlRequest::new(text).variables(params.variables);

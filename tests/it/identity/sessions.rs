@@ -2,6 +2,7 @@
 
 use super::stage::{Stage, Visitor};
 use crate::api::{call_from, say};
+use crate::world::World;
 use chrono::TimeDelta;
 use neurosphere::access::{Actor, Role, TenantScope};
 use neurosphere::db::page::Page;
@@ -9,7 +10,7 @@ use neurosphere::db::tx::TenantTx;
 use neurosphere::error::Error;
 use neurosphere::identity::sessions;
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Does something as that member, through its session.
 async fn acting<T>(
@@ -71,6 +72,21 @@ async fn a_role_of_the_tenants_own_opens_what_its_scopes_hold_of_what_an_admin_m
         let refused = stage.answer(&visitor, query).await.to_string().contains("\"FORBIDDEN\"");
         assert_eq!(refused, !may, "{query}");
     }
+}
+
+#[tokio::test]
+async fn in_production_a_session_may_have_trusted_documents_executed_and_nothing_else() {
+    let settings =
+        [("ENVIRONMENT", "production".to_owned()), ("PUBLIC_URL", "https://voice.example.com".to_owned())];
+    let stage = Stage::in_world(World::with(&settings).await).await;
+    let owner = stage.visitor("owner").await;
+    let trusted = stage.answer(&owner, include_str!("../../../graphql/operations/agent.graphql")).await;
+    assert_eq!(trusted["data"]["agent"]["name"], "Barbara", "{trusted}");
+    let own = stage.asked(&owner, "{ agent { name } }", &[]).await.json::<Value>().await.unwrap();
+    assert_eq!(own["errors"][0]["extensions"]["code"], "DOCUMENT_UNTRUSTED", "{own}");
+    assert_eq!(own.get("data"), None, "{own}");
+    let by_key = stage.api.data(&stage.tenant, "{ agent { name } }", json!({})).await;
+    assert_eq!(by_key["agent"]["name"], "Barbara");
 }
 
 #[tokio::test]

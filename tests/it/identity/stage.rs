@@ -30,7 +30,10 @@ impl Visitor {
 
 impl Stage {
     pub(super) async fn set() -> Self {
-        let world = World::new().await;
+        Self::in_world(World::new().await).await
+    }
+
+    pub(super) async fn in_world(world: World) -> Self {
         let (api, tenant) = (Api::of(&world).await, world.tenant().await);
         Self { world, api, tenant }
     }
