@@ -16,8 +16,8 @@ macro_rules! operations {
 }
 
 const OF_TENANTS: &[(&str, &str)] = operations!("":
-    "agent", "call", "call_turns", "caller", "callers", "calls", "forget", "overview", "remember", "update_agent",
-    "update_caller_profile");
+    "agent", "call", "call_turns", "caller", "callers", "calls", "create_api_key", "create_role", "forget", "invite_member",
+    "overview", "remember", "team", "update_agent", "update_caller_profile", "viewer");
 const OF_THE_PLATFORM: &[(&str, &str)] =
     operations!("platform/": "clusters", "operators", "tenant", "tenants");
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// What an operation asks of Postgres, each in one statement.
 type Asks = (&'static str, &'static [&'static str]);
 
-const OF_A_TENANT: [Asks; 11] = [
+const OF_A_TENANT: [Asks; 16] = [
     ("agent", &["key", "business", "which template", "template", "numbers", "agent"]),
     ("call", &["key", "call", "caller", "turns", "summary"]),
     // Once for the host, once for the key on entering and once with the operation; then the call is over.
@@ -24,14 +24,37 @@ const OF_A_TENANT: [Asks; 11] = [
     ),
     ("callers", &["key", "callers", "last calls", "summaries"]),
     ("calls", &["key", "calls", "callers", "summaries"]),
+    (
+        "create_api_key",
+        &["key", "lock", "asked before", "good keys", "old keys", "add", "head of the log", "log"],
+    ),
+    ("create_role", &["key", "lock", "asked before", "roles", "add", "head of the log", "log"]),
     ("forget", &["key", "forget"]),
+    (
+        "invite_member",
+        &[
+            "key",
+            "lock",
+            "asked before",
+            "member there",
+            "invited before",
+            "open ones",
+            "members",
+            "add",
+            "mail later",
+            "head of the log",
+            "log",
+        ],
+    ),
     (
         "overview",
         &["key", "calls", "turns", "log", "callers", "memories", "recalled", "calls of callers", "summaries"],
     ),
     ("remember", &["key", "caller", "remember", "embed later"]),
+    ("team", &["key", "members", "invitations", "roles", "keys"]),
     ("update_agent", &["key", "agent", "change"]),
     ("update_caller_profile", &["key", "lock", "profile", "template", "change", "caller", "profile"]),
+    ("viewer", &["key", "business"]),
 ];
 const OF_THE_PLATFORM: [Asks; 4] = [
     ("clusters", &["key", "tenants of clusters", "schemas of the one cluster", "plans"]),
@@ -81,11 +104,19 @@ async fn variables(api: &Api, tenant: &TestTenant, operation: &str) -> Value {
     let newest = "{ calls(first: 1) { nodes { id caller { id memories(first: 1) { nodes { id } } } } } }";
     let call = api.data(tenant, newest, json!({})).await["calls"]["nodes"][0].take();
     let caller = &call["caller"];
+    let asked = uuid::Uuid::new_v4().simple().to_string();
     match operation {
         "call" => json!({"id": call["id"]}),
         "caller" => json!({"id": caller["id"]}),
         "call_turns" => json!({"callId": call["id"], "afterSequence": 0}),
         "overview" => json!({"question": "Who called?"}),
+        "create_api_key" => {
+            json!({"input": {"idempotencyKey": asked, "name": "Website", "scopes": ["CALLS_READ"]}})
+        }
+        "create_role" => json!({"input": {"idempotencyKey": asked, "name": asked, "scopes": ["CALLS_READ"]}}),
+        "invite_member" => {
+            json!({"input": {"idempotencyKey": asked, "email": format!("{asked}@example.com"), "role": "MEMBER"}})
+        }
         "forget" => json!({"input": {"memoryId": caller["memories"]["nodes"][0]["id"]}}),
         "remember" => json!({"input": {"callerId": caller["id"], "text": "Likes tea."}}),
         "update_agent" => json!({"input": {"voice": "cedar"}}),
