@@ -154,11 +154,13 @@ impl Query {
     ) -> Result<Listed<Session>, Problem> {
         let cursors = cursors(ctx, "sessions")?;
         let page = Page::asked(first, after.as_deref(), &cursors)?;
-        let member = id::<MemberId>(&member_id, "member")?;
-        let mut session = registry(ctx).await?;
-        let mut tx = session.begin().await?;
-        let rows = sessions::of_member(&mut tx, member, page).await?;
-        tx.commit().await?;
+        let mut rows = Vec::new();
+        if let Some(member) = found(id::<MemberId>(&member_id, "member"))? {
+            let mut session = registry(ctx).await?;
+            let mut tx = session.begin().await?;
+            rows = sessions::of_member(&mut tx, member, page).await?;
+            tx.commit().await?;
+        }
         Ok(connection(page, rows, &cursors, |session| session.id.uuid(), Session::from))
     }
 

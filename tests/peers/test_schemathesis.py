@@ -32,6 +32,8 @@ def test_every_field_answers_or_refuses_whatever_is_asked_of_it(product, who, tm
     options = {
         "--header": f"Host: {client.host}", "--checks": "answered_or_refused", "--phases": "fuzzing", "--seed": "4",
         "--max-examples": str(DOCUMENTS_PER_FIELD), "--rate-limit": RATE,
+        # It is asked with ids that came back before, and whoever disables themselves is let in no more.
+        "--exclude-name": "Mutation.disableOperator",
     }
     arguments = [word for option in options.items() for word in option]
     hooks = {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(PEERS)}
