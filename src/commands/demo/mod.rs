@@ -91,7 +91,11 @@ impl Demo {
     /// The two businesses, made afresh: the demo owns its database.
     async fn businesses(&self, steps: &Steps) -> Result<[Business; 2], String> {
         let desk = Desk::open()?;
-        if let Ok(mut tx) = desk.begin().await {
+        let owner = desk.owners.connect(&ClusterName::main()).await.map_err(told)?;
+        // A demo that was interrupted left a database with nothing in it.
+        if owner.pending_platform_migrations().await.map_err(told)?.is_some()
+            && let Ok(mut tx) = desk.begin().await
+        {
             let page = Page { first: Page::FIRST_MAX, after: None };
             let there = life::list(&mut tx, page, None, None).await.map_err(refused)?;
             let names = there.iter().map(|tenant| tenant.slug.as_str());
@@ -103,13 +107,7 @@ impl Demo {
                 ));
             }
         }
-        desk.owners
-            .connect(&ClusterName::main())
-            .await
-            .map_err(told)?
-            .empty_database()
-            .await
-            .map_err(told)?;
+        owner.empty_database().await.map_err(told)?;
         Migrate::all().migrate(&desk).await?;
         steps.done("the database is migrated");
         let [peterson, smith] =
